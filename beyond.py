@@ -1,0 +1,51 @@
+"""The `beyond` command: one group that lends each folder's commands lazily, so that `beyond --help` imports no torch."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+# name -> (module, attribute, one line for --help)
+COMMANDS = {
+    "backfill": ("producers.commands", "backfill", "Read historical reviews from files into the queue."),
+    "webhook": ("producers.commands", "webhook", "Serve POST /reviews for review platforms."),
+    "work": ("workers.commands", "work", "Analyse queued reviews."),
+    "classify": ("workers.commands", "classify", "Run the emotion model alone on a file."),
+    "status": ("consumers.commands", "status", "Queues, workers, adapter, rate, warnings."),
+    "insights": ("consumers.commands", "insights", "A readable table of the newest insights."),
+    "show": ("consumers.commands", "show", "One review and its analysis."),
+    "export": ("consumers.commands", "export", "All analysed reviews as JSON lines or CSV."),
+    "delete": ("consumers.commands", "delete", "Remove reviews for good."),
+    "failed": ("consumers.commands", "failed", "List, show, retry or drop dead letters."),
+    "settings": ("shared.commands", "settings", "Effective settings, secrets masked."),
+    "models": ("shared.commands", "models", "List, fetch or verify packaged weights."),
+    "train-emotions": ("trainer.commands", "train_emotions", "Fine-tune the emotion model."),
+}
+
+
+class Lazy(click.Group):
+    """Imports a command's module only when that command runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of a review's way."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command itself."""
+        if name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[name]
+        found: click.Command = getattr(importlib.import_module(module), attribute)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+@click.command(cls=Lazy)
+@click.version_option(package_name="beyond-sentiment")
+def main() -> None:
+    """Turn a stream of reviews into records a business can act on."""

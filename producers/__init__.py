@@ -1,0 +1,1 @@
+"""Producers: webhook and backfill turn outside reviews into stored, queued ones."""

@@ -1,0 +1,197 @@
+"""Rows of any supported file, in constant memory: plain, .gz, .zst or standard input; JSON lines, CSV or Parquet.
+
+A row is (number, dict) or (number, Bad): a bad line never stops the file and never vanishes.
+It knows bytes and file forms; it does not know what the columns mean.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import sys
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import zstandard
+
+from shared.errors import Misconfigured
+
+MAX_LINE_BYTES = 1 << 20  # a review is at most 20,000 characters; a longer line is damage, not a review
+_CHUNK = 1 << 16
+csv.field_size_limit(MAX_LINE_BYTES)
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A row that cannot be read, and why; `line` is its beginning."""
+
+    reason: str
+    line: str
+
+
+Row = tuple[int, dict[str, Any] | Bad]
+
+
+class Source:
+    """An opened input with its position, for progress. `size` is in bytes of the file as stored, None for a pipe."""
+
+    def __init__(self, path: str) -> None:
+        self.name = "standard input" if path == "-" else path
+        if path == "-":
+            self._raw: Any = sys.stdin.buffer
+            self.size: int | None = None
+        else:
+            if not Path(path).is_file():
+                raise Misconfigured(f"{path}: no such file")
+            self._raw = Path(path).open("rb")
+            self.size = Path(path).stat().st_size
+        self.stream = _unpack(io.BufferedReader(self._raw, _CHUNK) if path == "-" else self._raw, path)
+        self.head = self.stream.peek(_CHUNK)[:_CHUNK]
+
+    @property
+    def position(self) -> int:
+        """Bytes read so far, as stored."""
+        return int(self._raw.tell()) if self.size is not None else 0
+
+
+def _unpack(raw: Any, path: str) -> io.BufferedReader:
+    magic = raw.peek(4)[:4] if hasattr(raw, "peek") else b""
+    if magic[:2] == b"\x1f\x8b" or path.endswith(".gz"):
+        return io.BufferedReader(gzip.GzipFile(fileobj=raw))  # type: ignore[arg-type]
+    if magic == b"\x28\xb5\x2f\xfd" or path.endswith(".zst"):
+        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))
+    return io.BufferedReader(raw)
+
+
+def rows(source: Source) -> Iterator[Row]:
+    """Every row of the input with its number from 1 (a CSV's header is not counted).
+
+    Raises:
+        Misconfigured: the file as a whole has an unsupported form.
+    """
+    head = source.head
+    if head[:4] == b"PAR1":
+        yield from _parquet(source)
+    elif head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise Misconfigured(f"{source.name} is UTF-16; convert it first: iconv -f UTF-16 -t UTF-8")
+    elif head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{":
+        yield from _json_lines(source)
+    elif head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[":
+        raise Misconfigured(f"{source.name} is one JSON array; make it JSON lines first: jq -c '.[]'")
+    elif head:
+        yield from _csv(source)
+
+
+def lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes | Bad, bool]]:
+    """(number, line without newline or Bad, whether it ended with a newline); never holds more than MAX_LINE_BYTES."""
+    number, rest, skipped = 0, b"", 0
+    broken: str | None = None
+    while True:
+        try:
+            chunk = stream.read(_CHUNK)
+        except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
+            chunk, broken = b"", f"the compressed file is damaged or cut off here: {error}"
+        if not chunk:
+            break
+        parts = (rest + chunk).split(b"\n")
+        rest = parts.pop()
+        for part in parts:
+            number += 1
+            yield number, _sized(part, skipped), True
+            skipped = 0
+        if len(rest) > MAX_LINE_BYTES:
+            skipped += len(rest) - 200
+            rest = rest[:200]
+    if broken:
+        yield number + 1, Bad(broken, rest[:200].decode("utf-8", "replace")), False
+    elif rest or skipped:
+        yield number + 1, _sized(rest, skipped), False
+
+
+def _sized(line: bytes, skipped: int) -> bytes | Bad:
+    if skipped:
+        start = line[:200].decode("utf-8", "replace")
+        return Bad(f"line of {skipped + len(line)} bytes, more than {MAX_LINE_BYTES}", start)
+    return line.removesuffix(b"\r")
+
+
+def _text(number: int, line: bytes) -> str | Bad:
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        return Bad(f"not UTF-8: byte {error.start} is {line[error.start]:#04x}", line[:200].decode("utf-8", "replace"))
+
+
+def _json_lines(source: Source) -> Iterator[Row]:
+    for number, line, ended in lines(source.stream):
+        text = line if isinstance(line, Bad) else _text(number, line)
+        if isinstance(text, Bad):
+            yield number, text
+        elif text.strip():
+            try:
+                value = json.loads(text)
+            except ValueError as error:
+                cut = "" if ended else "; the file ends in the middle of this line"
+                yield number, Bad(f"not JSON: {error}{cut}", text[:200])
+                continue
+            yield number, value if isinstance(value, dict) else Bad("not a JSON object", text[:200])
+
+
+def _csv(source: Source) -> Iterator[Row]:
+    """CSV with quoted newlines; a header row if its first row holds the word `text`, else yelp_review_full's form."""
+    bad: list[tuple[int, Bad]] = []
+
+    def decoded() -> Iterator[str]:
+        for number, line, _ in lines(source.stream):
+            text = line if isinstance(line, Bad) else _text(number, line)
+            if isinstance(text, Bad):
+                bad.append((number, text))
+            else:
+                yield text + "\n"
+
+    # yelp_review_full escapes a quote by a backslash, everyone else by doubling it.
+    escape = "\\" if b'\\"' in source.head and b'""' not in source.head else None
+    table = csv.reader(decoded(), doublequote=escape is None, escapechar=escape)
+    header: list[str] | None = None
+    number = 0
+    while True:
+        try:
+            cells = next(table)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            number += 1
+            yield number, Bad(f"not CSV: {error}", "")
+            continue
+        if header is None and not (len(cells) == 2 and cells[0].strip() in "012345"):
+            header = [c.strip() for c in cells]
+            continue
+        if not cells:
+            continue
+        number += 1
+        names = header or ["label", "text"]
+        if len(cells) != len(names):
+            yield number, Bad(f"{len(cells)} cells, the header has {len(names)}", ",".join(cells)[:200])
+        else:
+            row = dict(zip(names, cells, strict=True))
+            yield number, row if header else {**row, "_csv_labels": True}
+    for line_number, problem in bad:
+        yield number + 1, Bad(f"line {line_number} of the file: {problem.reason}", problem.line)
+        number += 1
+
+
+def _parquet(source: Source) -> Iterator[Row]:
+    import pyarrow.parquet as parquet
+
+    if source.size is None:
+        raise Misconfigured("Parquet cannot be read from standard input; name the file")
+    number = 0
+    for batch in parquet.ParquetFile(source.name).iter_batches(batch_size=1000):
+        for row in batch.to_pylist():
+            number += 1
+            yield number, row

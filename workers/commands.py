@@ -1,0 +1,90 @@
+"""`beyond work` and `beyond classify`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shared.cli import command, opened
+from shared.errors import InvalidReview
+
+_BATCH_LINES = 512
+
+
+@click.command()
+@click.option("--burst", is_flag=True, help="stop when nothing waits or is in flight")
+@click.option("--workers", "count", default=1, show_default=True, type=click.IntRange(1, 64), help="processes")
+@command
+def work(burst: bool, count: int) -> None:
+    """Analyse queued reviews. Ctrl-C or SIGTERM: finish the batch in hand, then stop."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from shared.broker import server_url
+    from workers.supervisor import Supervisor
+
+    settings, connection, store = opened()
+    supervisor = Supervisor(settings, connection, server_url(settings), count)
+    columns = (TextColumn("analysed"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(file=sys.stderr), disable=not (burst and sys.stderr.isatty())) as bar:
+        task = bar.add_task("analysed")
+
+        def progress() -> None:
+            if not bar.disable:
+                counts = store.counts()
+                bar.update(task, completed=counts["analysed"], total=counts["stored"])
+
+        code = supervisor.run(burst, progress)
+    if burst:
+        counts = store.counts()
+        click.echo(f"{counts['analysed']} of {counts['stored']} stored reviews are analysed")
+    sys.exit(code)
+
+
+@click.command()
+@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
+@command
+def classify(source: Path, target: Path) -> None:
+    """Classify the `text` of each line of SOURCE (JSON lines) into TARGET; order kept, no queue, no store.
+
+    Each line gets `emotions` (28 probabilities) and `present`; its other fields stay.
+    """
+    from shared.emotion_model import load_emotions
+    from shared.settings import load_settings
+
+    classifier = load_emotions(load_settings())
+    done = 0
+    with source.open(encoding="utf-8-sig") as lines, target.open("w", encoding="utf-8") as out:
+        batch: list[dict[str, Any]] = []
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                batch.append(_record(source, number, line))
+            if len(batch) >= _BATCH_LINES:
+                done += _classify(classifier, batch, out)
+                click.echo(f"\r{done} classified", nl=False, err=True)
+        done += _classify(classifier, batch, out)
+    click.echo(f"\r{done} classified into {target}", err=True)
+
+
+def _record(source: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise InvalidReview(f"{source}:{number}: not JSON: {error}") from None
+    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+        raise InvalidReview(f'{source}:{number}: text: a JSON object with a string "text" is expected')
+    return record
+
+
+def _classify(classifier: Any, batch: list[dict[str, Any]], out: Any) -> int:
+    for record, emotions in zip(batch, classifier.classify([r["text"] for r in batch]), strict=True):
+        shown = {**record, "emotions": emotions.probabilities, "present": list(emotions.present)}
+        out.write(json.dumps(shown, ensure_ascii=False) + "\n")
+    count = len(batch)
+    batch.clear()
+    return count

@@ -1,0 +1,103 @@
+"""InsightWriter: reviews and their emotions in, an Insight or the reason for none out.
+
+`TransformersWriter` runs a local causal model with a LoRA adapter; `OpenAIWriter` asks any OpenAI-compatible server.
+Both build prompts and parse answers by shared/prompts.py and pass them through the guard. It does not know queues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import httpx
+
+from shared.errors import TemporaryFailure
+from shared.prompts import TASKS, Unparsable, build, fence, parse_issues, shorten
+from shared.review import Emotions, Insight, Review
+from shared.settings import Settings
+from workers import guard
+from workers.hotswap import Serving
+
+Item = tuple[Review, Emotions]
+_TASK = TASKS["issues"]
+
+
+class InsightWriter(Protocol):
+    """Anything that writes insights."""
+
+    name: str
+
+    def write(self, items: Sequence[Item]) -> list[Insight | str]:
+        """One Insight, or the reason why there is none, per item; same order."""
+        ...
+
+
+def _finish(answer: str, item: Item, adapter: str) -> Insight | str:
+    """Parse and guard one answer."""
+    review, emotions = item
+    try:
+        issues = parse_issues(answer, review.text)
+    except Unparsable as error:
+        return f"unparsable: {error}"
+    return guard.insight(issues, review, emotions, adapter, _TASK.version)
+
+
+class TransformersWriter:
+    """Writes with the model that `serving` holds; asks it for a newer adapter before every batch."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self.name = serving.base_name
+
+    def write(self, items: Sequence[Item]) -> list[Insight | str]:
+        """One Insight or reason per item. Cost: see shared/generate.py; grammar makes a second try needless."""
+        self._serving.refresh()
+        parts = [build(_TASK, review, emotions.present) for review, emotions in items]
+        answers = self._serving.generator.run(
+            _TASK.instruction, [rest for _, rest in parts], max_new_tokens=_TASK.max_new_tokens,
+            fenced=[fence(shorten(review.text)) for review, _ in items],
+        )  # fmt: skip
+        return [_finish(a, item, self._serving.adapter) for a, item in zip(answers, items, strict=True)]
+
+
+class OpenAIWriter:
+    """Asks an OpenAI-compatible server (vLLM, llama-server, Ollama), several requests at a time, one retry each."""
+
+    def __init__(self, settings: Settings, client: httpx.Client | None = None) -> None:
+        key = settings.openai_key.get_secret_value() if settings.openai_key else "none"
+        self._client = client or httpx.Client(timeout=120)
+        self._url = f"{(settings.openai_url or '').rstrip('/')}/chat/completions"
+        self._headers = {"Authorization": f"Bearer {key}"}
+        self.name = settings.openai_model
+        self._rows = settings.generate_batch
+
+    def write(self, items: Sequence[Item]) -> list[Insight | str]:
+        """One Insight or reason per item.
+
+        Raises:
+            TemporaryFailure: the server does not answer as it should.
+        """
+        with ThreadPoolExecutor(max_workers=max(1, self._rows)) as pool:
+            return list(pool.map(self._one, items))
+
+    def _one(self, item: Item) -> Insight | str:
+        out: Insight | str = "unparsable"
+        for temperature in (0.0, 0.5):  # the same greedy answer twice would be unparsable twice
+            out = _finish(self._ask(item, temperature), item, self.name)
+            if isinstance(out, Insight):
+                break
+        return out
+
+    def _ask(self, item: Item, temperature: float) -> str:
+        instruction, rest = build(_TASK, item[0], item[1].present)
+        body = {
+            "model": self.name, "max_tokens": _TASK.max_new_tokens, "temperature": temperature,
+            "messages": [{"role": "user", "content": instruction + rest}],
+        }  # fmt: skip
+        try:
+            answer = self._client.post(self._url, json=body, headers=self._headers)
+            answer.raise_for_status()
+            return str(answer.json()["choices"][0]["message"]["content"])
+        except (httpx.HTTPError, KeyError, IndexError, ValueError) as error:
+            raise TemporaryFailure(f"the insight server at {self._url} failed: {type(error).__name__}: {error}") from error
