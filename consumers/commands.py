@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,10 @@ def status(as_json: bool) -> None:
         return
     click.echo(f"reviews   {counts['stored']} stored, {counts['analysed']} analysed, {facts['analysed_per_minute']} a minute")
     for queue, numbers in facts["queues"].items():
-        click.echo(f"{queue:<9} {numbers['waiting']} jobs waiting, {numbers['in_flight']} in flight, {numbers['dead_letters']} dead letters")
+        click.echo(
+            f"{queue:<9} {numbers['waiting']} jobs waiting, {numbers['in_flight']} in flight, "
+            f"{numbers['dead_letters']} dead letters"
+        )
     click.echo(f"workers   {', '.join(w['host'] + ' ' + w['state'] for w in facts['workers']) or 'none; start one: beyond work'}")
     click.echo(f"adapter   {facts['adapter']}")
     letters = dead_letters(connection, _QUEUES)
@@ -73,9 +77,9 @@ def insights(limit: int) -> None:
     """A readable table of the newest analysed reviews: emotions, what went wrong, the quote, what to do."""
     _, _, store = opened()
     rows = []
-    for review, analysis in [pair for pair in store.all() if pair[1] is not None][-limit:]:
-        assert analysis is not None
-        head = f"{review.business or review.source}\n{review.created_at:%Y-%m-%d}  {f'{review.rating:g}/5' if review.rating else 'unrated'}\n{review.id}"
+    for review, analysis in deque(((r, a) for r, a in store.all() if a is not None), maxlen=limit):
+        stars = f"{review.rating:g}/5" if review.rating else "unrated"
+        head = f"{review.business or review.source}\n{review.created_at:%Y-%m-%d}  {stars}\n{review.id}"
         felt = ", ".join(analysis.emotions.present[:3])
         if analysis.insight is None:
             rows.append([head, felt, "", f"no insight: {analysis.insight_reason}", ""])

@@ -30,10 +30,19 @@ def rows(review: Review, analysis: Analysis) -> list[dict[str, Any]]:
     base["insight_reason"] = analysis.insight_reason
     if analysis.insight is None:
         return [base]
-    base |= {"urgency": analysis.insight.urgency, "urgency_reason": analysis.insight.urgency_reason, "adapter": analysis.insight.adapter}
+    base |= {
+        "urgency": analysis.insight.urgency,
+        "urgency_reason": analysis.insight.urgency_reason,
+        "adapter": analysis.insight.adapter,
+    }
     numbered = enumerate(analysis.insight.issues, 1)
     return [
-        {**base, "issue": i, **issue.model_dump(include={"theme", "problem", "evidence", "action"}), "flags": " ".join(issue.flags)}
+        {
+            **base,
+            "issue": i,
+            **issue.model_dump(include={"theme", "problem", "evidence", "action"}),
+            "flags": " ".join(issue.flags),
+        }
         for i, issue in numbered
     ] or [base]
 

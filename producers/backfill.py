@@ -147,7 +147,9 @@ class Backfill:
         shown = row.line if isinstance(row, Bad) else json.dumps(row, default=str, ensure_ascii=False)[:200]
         self._rejects.parent.mkdir(parents=True, exist_ok=True)
         with self._rejects.open("a", encoding="utf-8") as out:
-            out.write(json.dumps({"file": source.name, "row": number, "reason": str(error), "begins": shown}, ensure_ascii=False) + "\n")
+            out.write(
+                json.dumps({"file": source.name, "row": number, "reason": str(error), "begins": shown}, ensure_ascii=False) + "\n"
+            )
 
     def _flush(self, waiting: list[Review], tally: Tally, key: str | None, source: Source) -> None:
         if self._options.dry_run:

@@ -1,7 +1,7 @@
-"""What the columns of known review files mean: rows to the fields of a Review. It knows names, not files.
+r"""What the columns of known review files mean: rows to the fields of a Review. It knows names, not files.
 
 Yelp Open Dataset and Kaggle's yelp.csv (review_id, stars, text, date, business_id, user_id); yelp_review_full (label
-0-4 in Parquet, 1-5 in CSV, text with literal \\n and \\"); Amazon 2023 (rating, title, text, asin, timestamp in ms);
+0-4 in Parquet, 1-5 in CSV, text with literal \n and \"); Amazon 2023 (rating, title, text, asin, timestamp in ms);
 our own field names; or any by an explicit map.
 """
 
@@ -72,7 +72,12 @@ def by_map(mapping: dict[str, str], source: str) -> Callable[[Fields], Fields]:
 
 def own(row: Fields) -> Fields:
     """Rows that use the field names of Review, e.g. our samples and `beyond export`."""
-    return {"source": "file", **{k: v for k, v in row.items() if k in OWN}, "rating": stars(row.get("rating")), "created_at": moment(row.get("created_at"))}
+    return {
+        "source": "file",
+        **{k: v for k, v in row.items() if k in OWN},
+        "rating": stars(row.get("rating")),
+        "created_at": moment(row.get("created_at")),
+    }
 
 
 def yelp(row: Fields) -> Fields:

@@ -29,7 +29,7 @@ _TITLES = {
     400: "Bad request", 401: "Unauthorized", 404: "Not found", 405: "Method not allowed", 413: "Too large",
     415: "Unsupported media type", 422: "Invalid review", 500: "Internal error", 503: "Try again later",
 }  # fmt: skip
-_EXAMPLE = {
+_EXAMPLE: Any = {
     "source": "webhook", "external_id": "order-1042", "text": "Waited 50 minutes and the fries came cold.", "rating": 2,
     "business": "Harbour Grill", "created_at": "2026-11-02T18:30:00Z",
 }  # fmt: skip
@@ -101,7 +101,9 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
         speak.info("accepted", review_id=review.id, outcome=outcome)
         return JSONResponse({"id": review.id, "status": outcome}, 200 if outcome == "same" else 202)
 
-    bodies: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": {"schema": ReviewIn.model_json_schema()}}}}
+    bodies: dict[str, Any] = {
+        "requestBody": {"required": True, "content": {"application/json": {"schema": ReviewIn.model_json_schema()}}}
+    }
     answers: dict[int | str, dict[str, Any]] = {
         202: {"model": Accepted, "description": "on disk and queued"}, 200: {"model": Accepted, "description": "known already"},
         **{code: {"description": _TITLES[code], "content": {PROBLEM: {}}} for code in (400, 401, 413, 415, 422, 503)},

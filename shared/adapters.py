@@ -84,7 +84,7 @@ class Registry:
             raise TemporaryFailure(f"could not publish {name} under {self._root}: {error}; free some space and repeat") from error
         return manifest
 
-    def list(self) -> list[Manifest]:
+    def all(self) -> list[Manifest]:
         """All complete adapters, oldest first; folders without a readable manifest are left out."""
         out = []
         for path in self._fs.glob(f"{self._root}/*/{MANIFEST}"):
@@ -198,7 +198,7 @@ class Registry:
         """Remove all but the newest `keep` adapters per task; never a promoted one. Returns the removed ids."""
         gone = []
         by_task: dict[str, list[Manifest]] = {}
-        for manifest in self.list():
+        for manifest in self.all():
             by_task.setdefault(manifest.task, []).append(manifest)
         for task, manifests in by_task.items():
             for manifest in manifests[: max(0, len(manifests) - keep)]:

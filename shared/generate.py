@@ -87,7 +87,7 @@ class Generator:
     def _safely(self, prefix: str, ids: list[list[int]], grammars: list[Any], limit: int, end_line: bool) -> list[str]:
         """Run a batch; when the device's memory is short, run its halves."""
         try:
-            return self._batch(prefix, ids, grammars, limit, end_line)
+            return list(self._batch(prefix, ids, grammars, limit, end_line))
         except torch.OutOfMemoryError:
             if len(ids) == 1:
                 raise

@@ -177,4 +177,6 @@ def _boundary(text: bytes, at: int) -> bool:
 def _word_starts(text: bytes) -> list[int]:
     """Byte offsets where a word begins, far enough from the end for a shortest piece of evidence."""
     last = max(1, len(text) - MIN_EVIDENCE)
-    return [i for i in range(min(last, len(text))) if text[i] != 32 and (i == 0 or not _wordish(text[i - 1])) and _wordish(text[i])]
+    return [
+        i for i in range(min(last, len(text))) if text[i] != 32 and (i == 0 or not _wordish(text[i - 1])) and _wordish(text[i])
+    ]

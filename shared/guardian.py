@@ -126,7 +126,7 @@ def guard(home: Path) -> None:
         if dead:
             restarts += 1
             print(f"guardian: the server died; restart {restarts}", flush=True)
-            time.sleep(min(5.0, 0.05 * 2**min(restarts, 7)))
+            time.sleep(min(5.0, 0.05 * 2 ** min(restarts, 7)))
             child = start(home)
     _stop(child.pid if child else adopted or 0)
 

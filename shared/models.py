@@ -85,9 +85,7 @@ def _from_hub(name: str) -> Path:
 
     repo, _, revision = name.partition("@")
     try:
-        return Path(
-            snapshot_download(repo, revision=revision or None, ignore_patterns=["*.bin", "*.h5", "*.msgpack", "*.onnx"])
-        )
+        return Path(snapshot_download(repo, revision=revision or None, ignore_patterns=["*.bin", "*.h5", "*.msgpack", "*.onnx"]))
     except Exception as error:  # the hub client raises a dozen unrelated types
         raise ModelUnavailable(
             f"cannot get {repo} from the model hub: {error}. Without a way to the hub, copy the model's folder here "

@@ -85,9 +85,7 @@ def target(issues: Sequence[Issue]) -> str:
     """What a perfect writer would answer to an `issues` prompt; the parser reads it back unchanged."""
     if not issues:
         return "none"
-    blocks = (
-        f"evidence: {fence(i.evidence)}\ntheme: {i.theme}\nproblem: {i.problem}\naction: {i.action}\n" for i in issues
-    )
+    blocks = (f"evidence: {fence(i.evidence)}\ntheme: {i.theme}\nproblem: {i.problem}\naction: {i.action}\n" for i in issues)
     return "".join(blocks)
 
 
@@ -110,7 +108,8 @@ def parse_issues(output: str, review_text: str) -> list[Issue]:
     text = output.strip()
     if text == "none":
         return []
-    issues, at, fenced = [], 0, fence(review_text)
+    issues: list[Issue] = []
+    at, fenced = 0, fence(review_text)
     while at < len(text):
         match = _BLOCK.match(text, at)
         if match is None:

@@ -28,9 +28,7 @@ EMOTIONS: tuple[str, ...] = (
 NEGATIVE = frozenset(
     "anger annoyance disappointment disapproval disgust embarrassment fear grief nervousness remorse sadness".split()
 )
-POSITIVE = frozenset(
-    "admiration amusement approval caring desire excitement gratitude joy love optimism pride relief".split()
-)
+POSITIVE = frozenset("admiration amusement approval caring desire excitement gratitude joy love optimism pride relief".split())
 
 MAX_TEXT_CHARS = 20_000
 _ID = r"^[A-Za-z0-9_-]{1,80}$"

@@ -13,8 +13,8 @@ It does not know models, HTTP or files.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal
 
 import redis
 import zstandard
@@ -222,7 +222,7 @@ class Store:
         """Warnings in force, by kind."""
         return {k.decode(): v.decode() for k, v in self.connection.hgetall("b:warnings").items()}
 
-    def _durably(self, args: list[object], seconds: float) -> object:
+    def _durably(self, args: list[object], seconds: float) -> Any:
         """The put, a write that always happens, and WAITAOF, on one connection and repeated only as a whole.
 
         WAITAOF speaks of its own connection's writes. A repeated put may write nothing, hence the counter; and a server
@@ -238,19 +238,19 @@ class Store:
         return out
 
     def _get(self, prefix: str, ids: Sequence[str]) -> list[bytes | None]:
-        return self._call(lambda: self.connection.mget([prefix + i for i in ids])) if ids else []
+        return list(self._call(lambda: self.connection.mget([prefix + i for i in ids]))) if ids else []
 
     def _many(self, command: str, calls: Sequence[tuple[object, ...]]) -> list[bytes]:
         pipe = self.connection.pipeline(transaction=False)
         for call in calls:
             pipe.execute_command(command, *call)
-        return self._call(pipe.execute)
+        return list(self._call(pipe.execute))
 
-    def _run(self, script, args):  # type: ignore[no-untyped-def]
+    def _run(self, script: Any, args: list[object]) -> Any:
         return self._call(lambda: script(args=args))
 
     @staticmethod
-    def _call(function):  # type: ignore[no-untyped-def]
+    def _call(function: Callable[[], Any]) -> Any:
         try:
             return function()
         except RedisError as error:
@@ -259,4 +259,3 @@ class Store:
 
 def _review(blob: bytes) -> Review:
     return Review.model_validate_json(_UNPACK.decompress(blob[6:]))
-

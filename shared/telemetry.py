@@ -25,7 +25,7 @@ REQUEST_SECONDS = Histogram("beyond_webhook_seconds", "Seconds from request to a
 
 def configure(log_format: str = "console", level: str = "INFO", metrics_port: int | None = None) -> None:
     """Send one line per event to standard error, JSON or console; serve /metrics where a port is given."""
-    shared = [
+    shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -112,7 +112,10 @@ def train(
         data: folder with train.tsv and dev.tsv.
         base: MiniLM's folder.
         out: folder to write: model.onnx, tokenizer, emotions.json.
-        epochs, batch, rate, seed: AdamW, linear warm-up over a tenth of the steps and linear decay.
+        epochs: passes over the data.
+        batch: comments per step.
+        rate: peak learning rate; linear warm-up over a tenth of the steps, then linear decay.
+        seed: of weights, order and dropout.
         rows: train on the first so many rows only (tests).
         say: called with one line of progress at a time.
 
@@ -150,18 +153,19 @@ def train(
             step += 1
             if step % 100 == 0:
                 left = (time.monotonic() - begun) / step * (steps - step)
-                say(f"epoch {epoch + 1}/{epochs} step {step}/{steps} loss {float(loss.detach().sum(1).mean()):.3f} {left:.0f} s left")
+                now = float(loss.detach().sum(1).mean())
+                say(f"epoch {epoch + 1}/{epochs} step {step}/{steps} loss {now:.3f} {left:.0f} s left")
     return _write(model.eval(), base, data, out, {"epochs": epochs, "batch": batch, "rate": rate, "seed": seed}, say)
 
 
 def _write(model: MeanPooled, base: Path, data: Path, out: Path, recipe: dict[str, Any], say: Any) -> dict[str, Any]:
-    """Export fp32 and int8, tune on dev with the int8 model (the one that serves), note both scores."""
+    """Export fp32 and int8 to ONNX, then tune."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     out.mkdir(parents=True, exist_ok=True)
     for name in ("tokenizer.json", "tokenizer_config.json", "config.json"):
         shutil.copy(base / name, out / name)
-    exact, small = out / "fp32.onnx", out / "model.onnx"
+    exact, small = out / "fp32.onnx", out / "int8.onnx"
     plain = MeanPooled(base, attention="eager").eval()  # SDPA has no ONNX form in this exporter
     plain.load_state_dict(model.state_dict())
     sample = torch.ones(2, 8, dtype=torch.long)
@@ -170,19 +174,23 @@ def _write(model: MeanPooled, base: Path, data: Path, out: Path, recipe: dict[st
         plain, (sample, sample), str(exact), input_names=["ids", "mask"], output_names=["logits"], dynamic_axes=axes,
         dynamo=False, opset_version=17,
     )  # fmt: skip
-    quantize_dynamic(exact, small, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gather", "Gemm"])
+    quantize_dynamic(
+        exact, small, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gather", "Gemm"]
+    )
+    return _tune(data, out, {**recipe, "base": base.name}, say)
+
+
+def _tune(data: Path, out: Path, recipe: dict[str, Any], say: Any) -> dict[str, Any]:
+    """Tune thresholds on dev with the int8 model, the one that serves; note its score beside the fp32 one's."""
     texts, targets = read_goemotions(data / "dev.tsv")
     manifest: dict[str, Any] = {"labels": list(EMOTIONS), "thresholds": [0.5] * len(EMOTIONS), "recipe": recipe}
     (out / MANIFEST).write_text(json.dumps(manifest))
-    shutil.move(small, out / "int8.onnx")
     scores = {}
     for name in ("fp32", "int8"):
-        shutil.move(out / f"{name}.onnx", small)
+        (out / f"{name}.onnx").replace(out / "model.onnx")
         found = load_folder(out, str(out)).probabilities(texts)
         thresholds, scores[name] = tune_thresholds(found, targets)
-        if name == "fp32":
-            small.unlink()
-    manifest |= {"thresholds": thresholds, "dev_macro_f1": {k: round(v, 4) for k, v in scores.items()}, "base": base.name}
+    manifest |= {"thresholds": thresholds, "dev_macro_f1": {k: round(v, 4) for k, v in scores.items()}}
     (out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
     say(f"dev macro-F1 at tuned thresholds: fp32 {scores['fp32']:.4f}, int8 {scores['int8']:.4f}; written to {out}")
     return manifest

@@ -12,6 +12,7 @@ from shared.store import Store
 from workers.insights import InsightWriter, OpenAIWriter, TransformersWriter
 from workers.pipeline import Pipeline
 
+
 def build_pipeline(settings: Settings, connection: redis.Redis, tick: Callable[[], None] = lambda: None) -> Pipeline:
     """The pipeline that a worker runs.
 

@@ -16,7 +16,9 @@ _GOODS = (
     r"\b(?:refunds?|money back|compensation|discounts?|vouchers?|coupons?|gift cards?|free|complimentary|credits?|"
     r"rebates?|on the house|replacements?)\b"
 )
-_OFFER = re.compile(rf"{_GIVES}[^.;]{{0,60}}?{_GOODS}|\b(?:refund|reimburse|compensate)\b (?:the|her|him|them|you|guests?|customers?)", re.I)
+_OFFER = re.compile(
+    rf"{_GIVES}[^.;]{{0,60}}?{_GOODS}|\b(?:refund|reimburse|compensate)\b (?:the|her|him|them|you|guests?|customers?)", re.I
+)
 _MENTIONED = re.compile(
     r"refund|money back|compensat|discount|voucher|coupon|gift card|free|complimentary|credit|rebate|on the house|"
     r"replace|reimburs|waive|charged",
@@ -64,6 +66,4 @@ def insight(issues: Sequence[Issue], review: Review, emotions: Emotions, adapter
     """The guarded Insight of one review."""
     kept = guarded(issues, review)
     level, reason = urgency(kept, review, emotions)
-    return Insight(
-        issues=tuple(kept), urgency=level, urgency_reason=reason, adapter=adapter, prompt_version=prompt_version
-    )
+    return Insight(issues=tuple(kept), urgency=level, urgency_reason=reason, adapter=adapter, prompt_version=prompt_version)

@@ -1,8 +1,9 @@
 """Serving: the base model with the adapter in force; between batches it looks for a newer one.
 
 Load beside, probe, switch: until the new one has answered a probe, the old one serves, and after any failure it goes on
-serving and a warning is raised. With `merge_adapter` (laptop) it is merged into a fresh copy of the base: faster tokens, no
-drift; without (gpu, where two bases may not fit) it is loaded beside the old one under another name. It does not know reviews or queues.
+serving and a warning is raised. With `merge_adapter` (laptop) the adapter is merged into a fresh copy of the base: faster
+tokens, no drift; without (gpu, where two bases may not fit) it is loaded beside the old one under another name.
+It does not know reviews or queues.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from shared.telemetry import ADAPTER_SWAPS, log
 
 NONE = "none"
 CHECK_SECONDS = 1.0
-_PROBE = 'Rating: 2/5\nReview: <<<We waited an hour and the soup came cold.>>>\nIssues:\n'
+_PROBE = "Rating: 2/5\nReview: <<<We waited an hour and the soup came cold.>>>\nIssues:\n"
 
 
 class Serving:
@@ -105,7 +106,9 @@ class Serving:
         before, self.generator, self.adapter, self._refused = self.adapter, generator, wanted, ""
         self._warn(None)
         ADAPTER_SWAPS.labels("switched").inc()
-        self._log.info("adapter_switched", adapter=wanted, before=before, task=manifest.task, seconds=round(self._clock() - begun, 2))
+        self._log.info(
+            "adapter_switched", adapter=wanted, before=before, task=manifest.task, seconds=round(self._clock() - begun, 2)
+        )
         return True
 
     def _fitting(self, name: str) -> tuple[Path, Manifest]:

@@ -115,7 +115,11 @@ class Pipeline:
             found: Any = insights.get(index, reasons[index])
             out.append(
                 Analysis(
-                    review_id=review.id, emotions=felt, models=models, seconds=each, analysed_at=now,
+                    review_id=review.id,
+                    emotions=felt,
+                    models=models,
+                    seconds=each,
+                    analysed_at=now,
                     insight=found if isinstance(found, Insight) else None,
                     insight_reason=None if isinstance(found, Insight) else found,
                 )  # fmt: skip

