@@ -49,3 +49,7 @@ class Lazy(click.Group):
 @click.version_option(package_name="beyond-sentiment")
 def main() -> None:
     """Turn a stream of reviews into records a business can act on."""
+
+
+if __name__ == "__main__":
+    main()

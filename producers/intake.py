@@ -55,12 +55,15 @@ def make_review(fields: dict[str, Any], author_key: bytes) -> Review:
 
 def _explain(error: Exception) -> str:
     if not isinstance(error, ValidationError):
-        return f"created_at: {error}; use ISO 8601, e.g. 2026-03-01T12:00:00Z"
+        return str(error)
     parts = []
     for item in error.errors(include_url=False, include_context=False):
         field = ".".join(map(str, item["loc"])) or "review"
         if field == "id" and item["type"] == "missing":
             continue  # follows from a missing text or created_at, which is named itself
+        if field == "review" and item["type"] == "value_error":  # the id could not be made: the date cannot be read
+            parts.append(f"created_at: {item['msg']}; use ISO 8601, e.g. 2026-03-01T12:00:00Z")
+            continue
         got = "" if item["type"] == "missing" else f" (got {str(item['input'])[:40]!r})"
         parts.append(f"{field}: {item['msg']}{got}")
     return "; ".join(parts) or "text: Field required"

@@ -44,7 +44,7 @@ def connect(settings: Settings, *, patience_seconds: float = 30) -> redis.Redis:
     """
     client = _client(server_url(settings), patience_seconds)
     try:
-        client.ping()
+        client.time()  # not PING: a server with a full disk refuses that, and `beyond status` must still tell so
     except (redis.RedisError, OSError) as error:
         raise TemporaryFailure(f"the Redis server does not answer: {error}; check BEYOND_REDIS_URL") from error
     return client
@@ -64,7 +64,6 @@ def _client(url: str, patience_seconds: float) -> redis.Redis:
     options: dict[str, Any] = {
         "retry": retry,
         "retry_on_error": [ConnectionError, TimeoutError, BusyLoadingError, ConnectionRefusedError],
-        "health_check_interval": 15,
     }
     scheme = urlsplit(url).scheme
     if scheme in {"redis", "rediss", "unix"}:
@@ -108,7 +107,7 @@ def attach(home: Path, timeout_seconds: float = 30) -> Path:
     deadline = time.monotonic() + timeout_seconds
     while True:
         try:
-            redis.Redis(unix_socket_path=str(socket), retry=None).ping()
+            redis.Redis(unix_socket_path=str(socket), retry=None).time()
             return socket
         except (redis.RedisError, OSError) as error:
             if time.monotonic() > deadline:

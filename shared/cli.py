@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from redis.exceptions import RedisError
 
 from shared.errors import BeyondError, InvalidReview, Overloaded, TemporaryFailure
 from shared.settings import Settings, load_settings
@@ -26,6 +27,9 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
         except BeyondError as error:
             click.secho(f"Error: {error}", fg="red", err=True)
             sys.exit(75 if isinstance(error, TemporaryFailure | Overloaded) else 65 if isinstance(error, InvalidReview) else 2)
+        except RedisError as error:
+            click.secho(f"Error: the Redis server refused or was lost: {error}; see `beyond status`", fg="red", err=True)
+            sys.exit(75)
         except BrokenPipeError:
             sys.exit(0)  # `| head` closed the pipe: that is no error
 

@@ -159,7 +159,7 @@ class Generator:
                 continue
             allowed = grammar.allowed()
             if allowed is None:
-                token = int(np.where(self.vocabulary.free[: len(row)], row, -np.inf).argmax())
+                token = int(np.where(grammar.mask[: len(row)], row, -np.inf).argmax())
                 newline = self.vocabulary.newline
                 if grammar.may_end_line and row[newline] > row[token]:
                     token = newline

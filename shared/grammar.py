@@ -42,7 +42,11 @@ class Vocabulary:
         # Free text: any printable piece; a line ends with the one newline token, never inside another.
         self.free = np.zeros(size, dtype=bool)
         for number, piece in enumerate(self.bytes):
-            self.free[number] = bool(piece) and b"\n" not in piece and b"\r" not in piece and b"<" not in piece
+            self.free[number] = bool(piece) and b"<" not in piece and not any(byte < 32 for byte in piece)
+        # After "problem:" comes a space and a word, as in every example that was learned.
+        self.first = np.zeros(size, dtype=bool)
+        for number in np.flatnonzero(self.free):
+            self.first[number] = self.bytes[number][:1] == b" " and self.bytes[number][1:2].isalnum()
 
 
 def _byte_decoder() -> dict[str, int]:
@@ -56,7 +60,7 @@ def _byte_decoder() -> dict[str, int]:
 class IssueGrammar:
     """The automaton of one answer over one fenced review. Call `allowed`, choose, `advance`, until `done`.
 
-    `allowed()` returns the ids that may come next (int64 array), or None where free text goes on.
+    `allowed()` returns the ids that may come next (int64 array), or None where free text goes on by `mask`.
     """
 
     def __init__(self, vocabulary: Vocabulary, fenced_review: str) -> None:
@@ -72,7 +76,7 @@ class IssueGrammar:
         self._state, self._options, self._eos_ok = "choice", list(options), eos
 
     def allowed(self) -> np.ndarray | None:
-        """Ids that may come next, or None: any of `vocabulary.free`, and the newline once `may_end_line`."""
+        """Ids that may come next, or None: any of `mask`, and the newline once `may_end_line`."""
         if self._state == "choice":
             out = self._prefixes(rest for rest, _ in self._options)
             return np.array([*out, self._v.eos] if self._eos_ok else out, dtype=np.int64)
@@ -83,8 +87,13 @@ class IssueGrammar:
         return np.array([self._v.eos], dtype=np.int64)
 
     @property
+    def mask(self) -> np.ndarray:
+        """In free text: bool per token, whether it may come next."""
+        return self._v.free if self._used else self._v.first
+
+    @property
     def may_end_line(self) -> bool:
-        """In free text: whether the newline is allowed besides `vocabulary.free`."""
+        """In free text: whether the newline is allowed besides `mask`."""
         return self._state == "free" and self._used >= MIN_FREE_TOKENS
 
     def advance(self, token: int) -> None:

@@ -184,7 +184,7 @@ def dead_letters(connection: redis.Redis, names: Sequence[str]) -> list[DeadLett
     out = []
     for name in names:
         queue = queue_of(name, connection)
-        ids = FailedJobRegistry(queue=queue).get_job_ids()
+        ids = FailedJobRegistry(queue=queue).get_job_ids(cleanup=False)  # reading must not write: the disk may be full
         for job in Job.fetch_many(ids, connection=connection, serializer=JSONSerializer):
             if job is not None:
                 latest = job.latest_result()

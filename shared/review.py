@@ -5,6 +5,7 @@ It does not know where reviews come from, how they are stored, or which model re
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from datetime import UTC, datetime
@@ -50,12 +51,13 @@ CleanText = Annotated[str, BeforeValidator(_clean)]
 
 
 def review_id(source: str, external_id: str | None, text: str, created_at: datetime) -> str:
-    """Deterministic id: 26 hex characters of SHA-256 over what identifies the review.
+    """Deterministic id: 20 characters of base 32, 96 bits of SHA-256 over what identifies the review.
 
     Source and external_id where the platform gives one; otherwise source, text and created_at.
     """
     parts = [source, external_id] if external_id else [source, text, created_at.astimezone(UTC).isoformat()]
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:26]
+    digest = hashlib.sha256("\x1f".join(parts).encode()).digest()[:12]
+    return base64.b32encode(digest).decode().rstrip("=").lower()
 
 
 class Review(Frozen):

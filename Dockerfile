@@ -1,0 +1,24 @@
+# docker build --target cpu .   laptop preset      docker build --target gpu .   phi-2 on CUDA
+FROM python:3.11-slim AS base
+RUN useradd --create-home --uid 10001 beyond && mkdir -p /home/beyond/data /home/beyond/models /app && chown -R beyond /home/beyond /app
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1
+WORKDIR /app
+COPY --chown=beyond pyproject.toml README.md beyond.py ./
+COPY --chown=beyond shared shared
+COPY --chown=beyond producers producers
+COPY --chown=beyond workers workers
+COPY --chown=beyond trainer trainer
+COPY --chown=beyond consumers consumers
+
+FROM base AS cpu
+# TORCH: the requirement, or a mirror's CPU wheel, so that this image need not carry CUDA.
+ARG TORCH=torch==2.13.0
+RUN pip install "$TORCH" && pip install ".[train]"
+USER beyond
+CMD ["beyond", "work"]
+
+FROM base AS gpu
+RUN pip install torch==2.13.0 && pip install ".[train,gpu]"
+USER beyond
+ENV BEYOND_PRESET=gpu
+CMD ["beyond", "work"]

@@ -1,0 +1,117 @@
+"""A real server for every test that asks for one, real worker processes, and the packaged models."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import redis
+
+from shared import broker
+from shared.review import Review
+from shared.settings import Settings
+from shared.store import Store
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared" / "data"
+EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
+CACHE = Path.home() / ".cache" / "beyond-sentiment"
+
+
+def make_review(number: int = 0, text: str = "The soup was cold.", rating: float | None = 2) -> Review:
+    return Review(
+        source="test", external_id=f"r{number}", text=text, rating=rating, business="b", created_at=EPOCH + timedelta(minutes=number)
+    )  # fmt: skip
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [n for n in os.environ if n.startswith("BEYOND_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "home"
+    broker.release(tmp_path / "home")
+
+
+@pytest.fixture
+def settings(home: Path) -> Settings:
+    return Settings(home=home, cache=CACHE, lease_seconds=2, hang_seconds=4, durable_seconds=5)
+
+
+@pytest.fixture
+def server(settings: Settings) -> redis.Redis:
+    return broker.connect(settings)
+
+
+@pytest.fixture
+def store(server: redis.Redis) -> Store:
+    return Store(server)
+
+
+class Processes:
+    """Starts real processes against one home and kills them all at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.running: list[subprocess.Popen[bytes]] = []
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        fixed = {
+            "BEYOND_HOME": str(self.settings.home), "BEYOND_CACHE": str(CACHE), "PYTHONPATH": str(ROOT),
+            "BEYOND_LEASE_SECONDS": "2", "BEYOND_HANG_SECONDS": "4", "BEYOND_WEBHOOK_TOKEN": "secret",
+        }  # fmt: skip
+        return {**os.environ, **fixed, **extra}
+
+    def spawn(self, *command: str, **extra: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(command, env=self.environment(**extra), cwd=ROOT, start_new_session=True)
+        self.running.append(process)
+        return process
+
+    def worker(self, kind: str = "tests.fakes.FakeWorker", **extra: str) -> subprocess.Popen[bytes]:
+        """The stock rq command; `kind` is the worker class."""
+        from workers.supervisor import rq_command
+
+        command = rq_command(broker.server_url(self.settings))
+        return self.spawn(*(kind if part == "workers.batch_worker.BatchWorker" else part for part in command), **extra)
+
+    def beyond(self, *arguments: str, **extra: str) -> subprocess.Popen[bytes]:
+        return self.spawn(sys.executable, "-m", "beyond", *arguments, **extra)
+
+    def run(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        """`beyond ARGUMENTS`, to its end."""
+        command = [sys.executable, "-m", "beyond", *arguments]
+        return subprocess.run(command, env=self.environment(**extra), cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+    def stop(self) -> None:
+        for process in self.running:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            process.wait()
+
+
+@pytest.fixture
+def processes(settings: Settings, server: redis.Redis) -> Iterator[Processes]:
+    found = Processes(settings)
+    yield found
+    found.stop()

@@ -1,0 +1,75 @@
+"""Hand-written fakes of the two model protocols, and a worker that serves with them: for faults no real model shows."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+
+from shared.queues import ANALYSE
+from shared.review import EMOTIONS, Emotions, Insight, Review
+from shared.store import Store
+from workers.batch_worker import BATCH_FUNCTIONS, BatchFunction, BatchWorker
+from workers.pipeline import Pipeline
+
+ANGRY = Emotions(probabilities={e: 0.9 if e == "anger" else 0.01 for e in EMOTIONS}, present=("anger",))
+
+
+class FakeEmotions:
+    """Everything is anger; certain words in a text raise, kill the process, hang it, or take time."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def classify(self, texts: Sequence[str]) -> list[Emotions]:
+        self.batches.append(len(texts))
+        time.sleep(float(os.environ.get("FAKE_SECONDS", 0)))
+        for text in texts:
+            if "RAISE" in text:
+                raise ValueError("this text cannot be classified")
+            if "KILL" in text:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if "HANG" in text:
+                time.sleep(3600)
+        return [ANGRY for _ in texts]
+
+
+class FakeWriter:
+    """No issue, ever; fast."""
+
+    name = "fake"
+
+    def write(self, items: Sequence[tuple[Review, Emotions]]) -> list[Insight | str]:
+        return [
+            Insight(issues=(), urgency="low", urgency_reason="no issue was found", adapter="fake", prompt_version="issues-1")
+            for _ in items
+        ]
+
+
+def _analyse(worker: BatchWorker) -> BatchFunction:
+    return Pipeline(Store(worker.connection), FakeEmotions(), FakeWriter()).run
+
+
+class FakeWorker(BatchWorker):
+    """The real worker with fake models."""
+
+
+class SlowSaveWorker(BatchWorker):
+    """The real worker with fake models, killed in the middle of saving its first batch."""
+
+
+class _DiesSaving(Store):
+    def save(self, pairs):  # type: ignore[no-untyped-def]
+        pairs = list(pairs)
+        super().save(pairs[: len(pairs) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _dying(worker: BatchWorker) -> BatchFunction:
+    return Pipeline(_DiesSaving(worker.connection), FakeEmotions(), FakeWriter()).run
+
+
+BATCH_FUNCTIONS[ANALYSE] = lambda worker: (_dying if isinstance(worker, SlowSaveWorker) else _analyse)(worker)

@@ -1,0 +1,65 @@
+"""compose.yaml: valid by the specification's own schema, and every command is one that other tests run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import zipfile
+
+import jsonschema
+import pytest
+import yaml
+
+from tests.conftest import CACHE, ROOT
+
+# The last docker-compose wheel on the package index carries the specification's JSON schema (Apache-2.0).
+WHEEL = ("docker-compose==1.29.2", "8d5589373b35c8d3b1c8c1182c6e4a4ff14bffa3dd0b605fcd08f73c94cef809")
+
+
+@pytest.fixture(scope="module")
+def compose():  # type: ignore[no-untyped-def]
+    return yaml.safe_load((ROOT / "compose.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory):  # type: ignore[no-untyped-def]
+    kept = CACHE / "compose_spec.json"
+    if not kept.exists():
+        folder = tmp_path_factory.mktemp("wheel")
+        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), WHEEL[0]], check=True)
+        wheel = next(folder.glob("*.whl"))
+        assert hashlib.sha256(wheel.read_bytes()).hexdigest() == WHEEL[1]
+        CACHE.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(zipfile.ZipFile(wheel).read("compose/config/compose_spec.json"))
+    return json.loads(kept.read_text())
+
+
+def test_it_is_valid_by_the_compose_specification(compose, schema):
+    jsonschema.Draft201909Validator(schema).validate(compose)
+    with pytest.raises(jsonschema.ValidationError):  # the schema does bite
+        jsonschema.Draft201909Validator(schema).validate({**compose, "services": {"x": {"imagine": "y"}}})
+
+
+def test_the_commands_are_those_that_tests_run(compose):
+    """test_faults.py and test_flow.py run `beyond webhook --port` and `beyond work`; the server's settings are ours."""
+    services = compose["services"]
+    assert services["webhook"]["command"][:2] == ["beyond", "webhook"]
+    assert services["worker"]["command"] == services["worker-gpu"]["command"] == ["beyond", "work"]
+    server = services["valkey"]["command"]
+    from shared.guardian import CONFIG
+
+    for name in ("appendonly", "appendfsync", "maxmemory-policy"):
+        assert server[server.index(f"--{name}") + 1] == CONFIG[name]
+    assert services["valkey"]["healthcheck"] and services["valkey"]["volumes"]
+
+
+def test_the_gpu_worker_reserves_a_device_behind_a_profile(compose):
+    gpu = compose["services"]["worker-gpu"]
+    assert gpu["profiles"] == ["gpu"] and gpu["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
+
+
+def test_images_do_not_run_as_root():
+    text = (ROOT / "Dockerfile").read_text()
+    assert text.count("USER beyond") == 2 and "AS cpu" in text and "AS gpu" in text
