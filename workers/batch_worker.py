@@ -124,7 +124,7 @@ class BatchWorker(SimpleWorker):
                     raise NotAllowed(f"{name} is not on the worker's allow-list")
                 if job._success_callback_name or job._failure_callback_name or job._stopped_callback_name or job.webhooks:
                     raise NotAllowed("jobs with callbacks or webhooks are not run")
-                if len(job.args) != 1 or not all(isinstance(i, str) for i in job.args[0]):
+                if len(job.args) != 1 or not isinstance(job.args[0], list) or not all(isinstance(i, str) for i in job.args[0]):
                     raise NotAllowed("a job's only argument is a list of review ids")
                 if lane_of(job) and len(job.args[0]) > 1:
                     self._split(job, queue, executions)

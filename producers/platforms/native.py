@@ -33,7 +33,7 @@ class Native:
         self._token = token.get_secret_value().encode() if token else None
         try:
             self._webhook = Webhook(secret.get_secret_value()) if secret else None
-        except (RuntimeError, ValueError) as error:
+        except Exception as error:  # the library raises unrelated types: binascii.Error, RuntimeError, its own
             raise Misconfigured(f"BEYOND_WEBHOOK_SECRET is not `whsec_` followed by base64: {error}") from None
 
     def verify(self, headers: Mapping[str, str], body: bytes) -> None:
