@@ -45,7 +45,7 @@ class Vocabulary:
             self.free[number] = bool(piece) and b"<" not in piece and not any(byte < 32 for byte in piece)
         # After "problem:" comes a space and a word, as in every example that was learned.
         self.first = np.zeros(size, dtype=bool)
-        for number in np.flatnonzero(self.free):
+        for number in np.flatnonzero(self.free).tolist():
             self.first[number] = self.bytes[number][:1] == b" " and self.bytes[number][1:2].isalnum()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from safetensors.torch import load_file, save_file
 
@@ -96,7 +98,7 @@ def test_a_bad_adapter_leaves_the_old_one_serving_and_warns(world, damage):
     world.later(serving)
     assert serving.adapter == good and world.says(serving) == before
     assert world.warnings[-1] and ("serves on" in world.warnings[-1] or "pointer" in world.warnings[-1])
-    (root / "promoted-issues.json").write_text('{"adapter": "%s", "previous": []}' % good)
+    (root / "promoted-issues.json").write_text(json.dumps({"adapter": good, "previous": []}))
     world.later(serving)
     if damage != "pointer":
         assert world.warnings[-1] is None, "the warning was not lifted"

@@ -27,13 +27,15 @@ from rq.registry import StartedJobRegistry
 from rq.utils import now
 from rq.worker import WorkerStatus
 
+from shared.errors import Misconfigured
 from shared.queues import ANALYSE, LIVE, ReliableQueue, lane_of, review_job, sweep
 from shared.settings import Settings, load_settings
 from shared.telemetry import configure, log
 
 BatchFunction = Callable[[Sequence[str]], "list[Exception | None]"]
-# What a job may name, and how to make the function that runs it (late: the first job of a kind loads its models).
+# What a job may name, and how to make the function that runs it, which loads models.
 BATCH_FUNCTIONS: dict[str, Callable[[BatchWorker], BatchFunction]] = {}
+EX_CONFIG = 78  # sysexits.h; the supervisor does not restart a worker that can never start
 
 
 class NotAllowed(Exception):
@@ -136,8 +138,6 @@ class BatchWorker(SimpleWorker):
         return groups
 
     def _run(self, name: str, jobs: list[Job], queue: Queue, executions: dict[str, Execution]) -> None:
-        if name not in self._functions:
-            self._functions[name] = BATCH_FUNCTIONS[name](self)
         ids = [i for job in jobs for i in job.args[0]]
         begun = time.monotonic()
         outcomes = dict(zip(ids, self._functions[name](ids), strict=True))
@@ -228,10 +228,15 @@ class BatchWorker(SimpleWorker):
         sweep(self.connection, self.queue_names(), max(1, self._lease // 4))
 
     def bootstrap(self, *args: Any, **kwargs: Any) -> None:
-        """RQ's start; logging is ours."""
+        """Our logging and the models, then RQ's start: before the first claim, so that a missing model costs no job a retry."""
         assert self.settings is not None
-        super().bootstrap(*args, **kwargs)
         configure(self.settings.log_format, self.settings.log_level, self.settings.metrics_port)
+        try:
+            self._functions = {name: make(self) for name, make in BATCH_FUNCTIONS.items()}
+        except Misconfigured as error:
+            self._say.error("cannot_start", reason=str(error))
+            raise SystemExit(EX_CONFIG) from error
+        super().bootstrap(*args, **kwargs)
 
 
 def _analyse(worker: BatchWorker) -> BatchFunction:

@@ -18,6 +18,7 @@ import redis
 from shared.queues import BACKFILL, LIVE, load, sweep
 from shared.settings import Settings
 from shared.telemetry import log
+from workers.batch_worker import EX_CONFIG
 
 POLL_SECONDS = 0.25
 _MOST_RESTARTS_IN_A_ROW = 20
@@ -75,6 +76,9 @@ class Supervisor:
             progress()
             for index, worker in enumerate(self._workers):
                 if worker.poll() is not None and not self._stopping:
+                    if worker.returncode == EX_CONFIG:  # it has said why
+                        self._stopping, code = True, 1
+                        break
                     failures = failures + 1
                     self._log.warning("worker_died", code=worker.returncode, restarts=failures)
                     if failures >= _MOST_RESTARTS_IN_A_ROW:
