@@ -77,7 +77,7 @@ class Processes:
     def environment(self, **extra: str) -> dict[str, str]:
         fixed = {
             "BEYOND_HOME": str(self.settings.home), "BEYOND_CACHE": str(CACHE), "PYTHONPATH": str(ROOT),
-            "BEYOND_LEASE_SECONDS": "2", "BEYOND_HANG_SECONDS": "4", "BEYOND_WEBHOOK_TOKEN": "secret",
+            "BEYOND_LEASE_SECONDS": "2", "BEYOND_HANG_SECONDS": "60", "BEYOND_WEBHOOK_TOKEN": "secret",
         }  # fmt: skip
         return {**os.environ, **fixed, **extra}
 
