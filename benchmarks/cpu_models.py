@@ -34,7 +34,9 @@ NEW_TOKENS, PROMPTS, TEXTS = 64, 64, 256
 
 def gold() -> list[Review]:
     rows = [json.loads(line) for line in (ROOT / "trainer" / "gold.jsonl").read_text().splitlines()]
-    return [Review(id=r["id"], source="gold", text=r["review"], rating=r["rating"], created_at="2026-01-01T00:00:00Z") for r in rows]
+    return [
+        Review(id=r["id"], source="gold", text=r["review"], rating=r["rating"], created_at="2026-01-01T00:00:00Z") for r in rows
+    ]
 
 
 def per_second(count: int, function) -> float:  # type: ignore[no-untyped-def]
@@ -49,12 +51,26 @@ def emotions(reviews: list[Review], cache: Path) -> list[tuple[str, float]]:
     # Three gold reviews make about the 120 words of an average Yelp review.
     texts = [" ".join(r.text for r in reviews[i : i + 3]) for i in range(TEXTS)]
     base = resolve("wheel:all-minilm-l6-v2", cache)
-    peer = AutoModelForSequenceClassification.from_pretrained(str(base), num_labels=len(EMOTIONS), problem_type="multi_label_classification")
+    peer = AutoModelForSequenceClassification.from_pretrained(
+        str(base), num_labels=len(EMOTIONS), problem_type="multi_label_classification"
+    )
     rows = []
     for size in (1, 32):
-        pipe = pipeline("text-classification", model=peer, tokenizer=AutoTokenizer.from_pretrained(str(base)), top_k=None, device="cpu", batch_size=size)
+        pipe = pipeline(
+            "text-classification",
+            model=peer,
+            tokenizer=AutoTokenizer.from_pretrained(str(base)),
+            top_k=None,
+            device="cpu",
+            batch_size=size,
+        )
         pipe(texts[:8])
-        rows.append((f"Hugging Face pipeline, batch {size}", per_second(TEXTS, lambda pipe=pipe: pipe(texts, truncation=True, max_length=512))))
+        rows.append(
+            (
+                f"Hugging Face pipeline, batch {size}",
+                per_second(TEXTS, lambda pipe=pipe: pipe(texts, truncation=True, max_length=512)),
+            )
+        )
     ours = load_folder(PACKAGED / "goemotions-minilm", "ours")
     ours.classify(texts[:8])
     rows.append(("ours (int8, windows, token batches)", per_second(TEXTS, lambda: ours.classify(texts))))
@@ -85,7 +101,12 @@ def insights(reviews: list[Review], settings: Settings) -> list[tuple[str, float
     generator.run(parts[0][0], [rest for _, rest in parts[:2]], max_new_tokens=2)
     begun = time.perf_counter()
     generator.run(parts[0][0], [rest for _, rest in parts], max_new_tokens=NEW_TOKENS)
-    rows.append((f"ours ({str(model.dtype).split('.')[-1]}, batch {settings.generate_batch})", PROMPTS * NEW_TOKENS / (time.perf_counter() - begun)))
+    rows.append(
+        (
+            f"ours ({str(model.dtype).split('.')[-1]}, batch {settings.generate_batch})",
+            PROMPTS * NEW_TOKENS / (time.perf_counter() - begun),
+        )
+    )
     return rows
 
 

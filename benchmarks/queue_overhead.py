@@ -1,6 +1,6 @@
 """Claim: the queue costs little. Fake models, AOF everysec, one worker; beside stock rq.SimpleWorker, one job per review.
 
-    python benchmarks/queue_overhead.py
+python benchmarks/queue_overhead.py
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ from rq import Queue, SimpleWorker  # noqa: E402
 from rq.serializers import JSONSerializer  # noqa: E402
 
 from shared import broker  # noqa: E402
-from shared.queues import BACKFILL, LIVE, load  # noqa: E402
+from shared.queues import (  # noqa: E402
+    BACKFILL,
+    LIVE,
+    load,
+    rq_command,
+)
 from shared.review import Review  # noqa: E402
 from shared.settings import Settings  # noqa: E402
 from shared.store import Store  # noqa: E402
-from workers.supervisor import rq_command  # noqa: E402
 
 TEXT = "We waited forty five minutes past our reservation and the soup came cold. Nobody said sorry, and the bill was wrong. " * 5
 LIVE_REVIEWS, BACKFILL_REVIEWS, STOCK_JOBS = 10_000, 60_000, 3_000
@@ -84,7 +88,9 @@ def main() -> None:
             for start in range(0, count, chunk):
                 store.put(made[start : start + chunk], lane)
             put = count / (time.perf_counter() - begun)
-            rows.append((f"ours, {lane} lane (store, fetch and save included)", put, count / drain(settings, connection, store, count)))
+            rows.append(
+                (f"ours, {lane} lane (store, fetch and save included)", put, count / drain(settings, connection, store, count))
+            )
             assert all(w == f == d == 0 for w, f, d in load(connection, (LIVE, BACKFILL)).values())
         broker.release(settings.home)
     print(f"{'':58}{'enqueued/s':>12}{'worked/s':>12}{'x stock':>9}")

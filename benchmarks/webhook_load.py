@@ -55,11 +55,18 @@ async def load(url: str, rate: float, seconds: float) -> tuple[float, list[float
     """(answers per second, latencies in s, refusals) of an open loop: a request every 1/rate, however slow the answers."""
     latencies: list[float] = []
     bad = 0
-    async with httpx.AsyncClient(limits=httpx.Limits(max_connections=1000), timeout=30, headers={"Authorization": "Bearer secret"}) as client:
+    async with httpx.AsyncClient(
+        limits=httpx.Limits(max_connections=1000), timeout=30, headers={"Authorization": "Bearer secret"}
+    ) as client:
 
         async def one(i: int) -> None:
             nonlocal bad
-            body = {"text": f"Review {i}: we waited and the soup was cold. " * 8, "external_id": f"{time.time_ns()}-{i}", "created_at": "2026-03-01T00:00:00Z", "rating": 1}
+            body = {
+                "text": f"Review {i}: we waited and the soup was cold. " * 8,
+                "external_id": f"{time.time_ns()}-{i}",
+                "created_at": "2026-03-01T00:00:00Z",
+                "rating": 1,
+            }
             begun = time.perf_counter()
             answer = await client.post(url, json=body)
             latencies.append(time.perf_counter() - begun)
@@ -103,9 +110,13 @@ def main() -> None:
         broker.release(settings.home)
     print(f"{'':34}{'answers/s':>11}{'p50 ms':>9}{'p99 ms':>9}{'not 202':>9}   at {options.rate:g} requests/s")
     for name, (rate, latencies, bad) in results.items():
-        print(f"{name:34}{rate:11.1f}{latencies[len(latencies) // 2] * 1e3:9.0f}{latencies[int(len(latencies) * 0.99)] * 1e3:9.0f}{bad:9d}")
+        print(
+            f"{name:34}{rate:11.1f}{latencies[len(latencies) // 2] * 1e3:9.0f}{latencies[int(len(latencies) * 0.99)] * 1e3:9.0f}{bad:9d}"
+        )
     ours, peer = results["ours"][1], results["bare Starlette + durable XADD"][1]
-    print(f"ratio ours/peer: p50 {ours[len(ours) // 2] / peer[len(peer) // 2]:.2f}, p99 {ours[int(len(ours) * 0.99)] / peer[int(len(peer) * 0.99)]:.2f}")
+    print(
+        f"ratio ours/peer: p50 {ours[len(ours) // 2] / peer[len(peer) // 2]:.2f}, p99 {ours[int(len(ours) * 0.99)] / peer[int(len(peer) * 0.99)]:.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -31,7 +31,11 @@ _ID = re.compile(r"^[a-z0-9][a-z0-9._-]{2,80}$")
 
 
 class Manifest(BaseModel):
-    """What an adapter is. `files` maps each file's name to its sha256; `scores` holds the holdout's measures."""
+    """What an adapter is.
+
+    `files` maps each file's name to its sha256; `scores` holds the holdout's measures; `also` names further tasks that it
+    learned, each with its prompt version.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
     id: str
@@ -41,6 +45,7 @@ class Manifest(BaseModel):
     created_at: datetime
     files: dict[str, str]
     scores: dict[str, float] = {}
+    also: dict[str, str] = {}
     data: str = ""
     licence: str = ""
 
@@ -218,6 +223,15 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate_json((folder / MANIFEST).read_text())
     except (OSError, ValueError) as error:
         raise BadAdapter(f"{folder} has no readable {MANIFEST}: {error}") from None
+
+
+def packaged_for(base: str, task: str) -> str | None:
+    """Id of the adapter in our own wheel for this base and task, or None."""
+    for path in sorted(PACKAGED.glob(f"*/{MANIFEST}")):
+        manifest = read_manifest(path.parent)
+        if manifest.base == base and manifest.task == task:
+            return PACKAGED_PREFIX + path.parent.name
+    return None
 
 
 def check(folder: Path, manifest: Manifest) -> None:

@@ -52,7 +52,7 @@ class WindowedClassifier:
 
     def __init__(
         self, name: str, tokenizer: Any, logits: Callable[[np.ndarray, np.ndarray], np.ndarray], labels: Sequence[str],
-        thresholds: Sequence[float], *, budget: int = 8192, tick: Callable[[], None] = lambda: None,
+        thresholds: Sequence[float], *, budget: int = 1024, tick: Callable[[], None] = lambda: None,
         window_tokens: int = WINDOW_TOKENS,
     ) -> None:  # fmt: skip
         if sorted(labels) != sorted(EMOTIONS):
@@ -122,7 +122,7 @@ def load_emotions(settings: Settings, tick: Callable[[], None] = lambda: None) -
 
 
 def load_folder(
-    folder: Path, name: str, *, device: str = "cpu", threads: int = 0, budget: int = 8192,
+    folder: Path, name: str, *, device: str = "cpu", threads: int = 0, budget: int = 1024,
     tick: Callable[[], None] = lambda: None,
 ) -> WindowedClassifier:  # fmt: skip
     """A classifier from a folder: with `model.onnx` by ONNX Runtime, otherwise by transformers."""

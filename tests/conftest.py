@@ -88,7 +88,7 @@ class Processes:
 
     def worker(self, kind: str = "tests.fakes.FakeWorker", **extra: str) -> subprocess.Popen[bytes]:
         """The stock rq command; `kind` is the worker class."""
-        from workers.supervisor import rq_command
+        from shared.queues import rq_command
 
         command = rq_command(broker.server_url(self.settings))
         return self.spawn(*(kind if part == "workers.batch_worker.BatchWorker" else part for part in command), **extra)

@@ -32,7 +32,7 @@ def test_a_job_that_names_another_function_is_failed_not_run(store, server, proc
     assert wait_until(lambda: store.counts()["analysed"] == 1 and len(letters(server)) >= 3, 30), letters(server)
     assert not (tmp_path / "owned").exists()
     reasons = " ".join(x.reason for x in letters(server))
-    assert "os.system is not on the worker's allow-list" in reasons and "callbacks" in reasons and "list of review ids" in reasons
+    assert "os.system is not on the allow-list" in reasons and "callbacks" in reasons and "list of strings" in reasons
 
 
 def test_it_refuses_a_stock_queue_class(server, processes):

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from shared.offers import offers_unsupported
 from shared.review import Issue
 from tests.conftest import make_review
 from tests.fakes import ANGRY
-from workers.guard import UNSUPPORTED_OFFER, guarded, insight, offers_unsupported, urgency
+from workers.guard import UNSUPPORTED_OFFER, guarded, insight, urgency
 
 
 def issue(theme="waiting", evidence="The soup was cold", start=0, action="Serve soup hot."):  # type: ignore[no-untyped-def]

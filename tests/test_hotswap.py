@@ -27,7 +27,7 @@ class World:
     def publish(self, seed, **change):  # type: ignore[no-untyped-def]
         folder = tiny.adapter(self.tmp / f"a{seed}", self.base, seed)
         return self.registry.publish(
-            folder, **{"task": "issues", "prompt_version": "issues-1", "base": str(self.base), **change}
+            folder, **{"task": "issues", "prompt_version": "issues-1", "base": self.base.name, **change}
         ).id
 
     def serving(self):  # type: ignore[no-untyped-def]
@@ -83,7 +83,7 @@ def test_a_bad_adapter_leaves_the_old_one_serving_and_warns(world, damage):
         weights = load_file(folder / "adapter_model.safetensors")
         bad = {k: (v * float("nan") if damage == "nan" else v[:, :-1].contiguous()) for k, v in weights.items()}
         save_file(bad, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-        name = world.registry.publish(folder, task="issues", prompt_version="issues-1", base=str(world.base)).id
+        name = world.registry.publish(folder, task="issues", prompt_version="issues-1", base=world.base.name).id
     else:
         name = world.publish(2, **change)
     world.registry.promote(name)

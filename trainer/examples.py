@@ -68,17 +68,42 @@ def read_labels(path: Path) -> list[Label]:
     return out
 
 
+def as_row(label: Label) -> dict[str, Any]:
+    """The JSON form in which a run keeps a label; `read_labels` reads it back."""
+    issues = None if label.issues is None else [issue.model_dump() for issue in label.issues]
+    kept = {"issues": issues, "reply": label.reply, "feedback": label.feedback, "split": label.split}
+    return {"review": label.review.model_dump(mode="json"), "emotions": list(label.emotions)} | {
+        k: v for k, v in kept.items() if v is not None
+    }
+
+
+def held(label: Label) -> bool:
+    """Whether a label belongs to the holdout: by its file's own `dev` split if it has one, otherwise by its review's id."""
+    return label.split != "train" if label.split else held_out(label.review.id)
+
+
 def _label(row: dict[str, Any]) -> Label:
+    if isinstance(row["review"], dict):
+        own = None if "issues" not in row else tuple(Issue.model_validate(i) for i in row["issues"])
+        texts = {k: row.get(k) for k in ("reply", "feedback", "split")}
+        return Label(Review.model_validate(row["review"]), issues=own, emotions=tuple(row.get("emotions", ())), **texts)
     if "feedback" in row:
         text = _mended(row["review"])
         review = Review(id=row["id"], source="file", text=text, rating=row.get("stars"), created_at=_EPOCH)
         return Label(review, feedback=row["feedback"], split=row.get("split"))
     review = Review(id=row["id"], source="file", text=row["review"], rating=row.get("rating"), created_at=_EPOCH)
-    issues = []
-    for issue in row["issues"]:
-        start = review.text.index(issue["evidence"])
-        issues.append(Issue(**issue, start=start, end=start + len(issue["evidence"])))
+    issues = [located(issue, review.text) for issue in row["issues"]]
     return Label(review, issues=tuple(issues), reply=row.get("reply"), split=row.get("split"))
+
+
+def located(fields: dict[str, Any], text: str) -> Issue:
+    """An Issue from theme, problem, evidence and action, with the offsets of its evidence in the text.
+
+    Raises:
+        ValueError: the evidence is not in the text, or a field is missing or wrong (pydantic's ValidationError is one).
+    """
+    start = text.index(fields["evidence"])
+    return Issue(**fields, start=start, end=start + len(fields["evidence"]))
 
 
 def _mended(text: str) -> str:

@@ -11,6 +11,7 @@ It does not know reviews: a batch is a list of ids and a function that returns N
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +29,7 @@ from rq.utils import now
 from rq.worker import WorkerStatus
 
 from shared.errors import Misconfigured
-from shared.queues import ANALYSE, LIVE, ReliableQueue, lane_of, review_job, sweep
+from shared.queues import ALLOWED, ANALYSE, LIVE, TRAIN, ReliableQueue, lane_of, review_job, sweep
 from shared.settings import Settings, load_settings
 from shared.telemetry import configure, log
 
@@ -122,12 +123,12 @@ class BatchWorker(SimpleWorker):
         for job in jobs:
             try:
                 name = job.func_name
-                if name not in BATCH_FUNCTIONS:
-                    raise NotAllowed(f"{name} is not on the worker's allow-list")
+                if name not in self._functions or ALLOWED.get(queue.name) != name:
+                    raise NotAllowed(f"{name} is not on the allow-list of queue {queue.name}")
                 if job._success_callback_name or job._failure_callback_name or job._stopped_callback_name or job.webhooks:
                     raise NotAllowed("jobs with callbacks or webhooks are not run")
                 if len(job.args) != 1 or not isinstance(job.args[0], list) or not all(isinstance(i, str) for i in job.args[0]):
-                    raise NotAllowed("a job's only argument is a list of review ids")
+                    raise NotAllowed("a job's only argument is a list of strings")
                 if lane_of(job) and len(job.args[0]) > 1:
                     self._split(job, queue, executions)
                 else:
@@ -232,7 +233,8 @@ class BatchWorker(SimpleWorker):
         assert self.settings is not None
         configure(self.settings.log_format, self.settings.log_level, self.settings.metrics_port)
         try:
-            self._functions = {name: make(self) for name, make in BATCH_FUNCTIONS.items()}
+            wanted = {ALLOWED[name] for name in self.queue_names() if name in ALLOWED}
+            self._functions = {name: BATCH_FUNCTIONS[name](self) for name in sorted(wanted)}
         except Misconfigured as error:
             self._say.error("cannot_start", reason=str(error))
             raise SystemExit(EX_CONFIG) from error
@@ -246,4 +248,12 @@ def _analyse(worker: BatchWorker) -> BatchFunction:
     return build_pipeline(worker.settings, worker.connection, tick=worker.tick).run
 
 
+def _train(worker: BatchWorker) -> BatchFunction:
+    # By name, when a worker of the training queue starts: workers know no trainer code, and need none of its packages.
+    assert worker.settings is not None
+    batch: BatchFunction = importlib.import_module("trainer.schedule").batch(worker.settings, worker.connection, worker.tick)
+    return batch
+
+
 BATCH_FUNCTIONS[ANALYSE] = _analyse
+BATCH_FUNCTIONS[TRAIN] = _train

@@ -5,32 +5,13 @@ It does not know models or storage; it judges texts.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from shared.offers import offers_unsupported
 from shared.review import Emotions, Insight, Issue, Review, Urgency
 
-# Money, goods or favours offered to the customer. Verb and object must meet: "check refunds daily" offers nothing.
-_GIVES = r"\b(?:offer|offers|offering|give|giving|send|sending|provide|issue|grant|credit|compensate|reimburse|comp|waive)\b"
-_GOODS = (
-    r"\b(?:refunds?|money back|compensation|discounts?|vouchers?|coupons?|gift cards?|free|complimentary|credits?|"
-    r"rebates?|on the house|replacements?)\b"
-)
-_OFFER = re.compile(
-    rf"{_GIVES}[^.;]{{0,60}}?{_GOODS}|\b(?:refund|reimburse|compensate)\b (?:the|her|him|them|you|guests?|customers?)", re.I
-)
-_MENTIONED = re.compile(
-    r"refund|money back|compensat|discount|voucher|coupon|gift card|free|complimentary|credit|rebate|on the house|"
-    r"replace|reimburs|waive|charged",
-    re.I,
-)
 UNSUPPORTED_OFFER = "unsupported_offer"
 _URGENT_THEMES = {"safety": "a safety matter", "billing": "money was taken or withheld"}
-
-
-def offers_unsupported(action: str, review_text: str) -> bool:
-    """Whether the action gives money, goods or favours of which the review says nothing."""
-    return bool(_OFFER.search(action)) and not _MENTIONED.search(review_text)
 
 
 def guarded(issues: Sequence[Issue], review: Review) -> list[Issue]:

@@ -13,11 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shared.adapters import PACKAGED_PREFIX, BadAdapter, Manifest, Registry, check, open_registry, read_manifest
-from shared.causal import cpu_or_cuda_dtype, load_base
+from shared.adapters import BadAdapter, Manifest, Registry, check, open_registry, packaged_for, read_manifest
+from shared.causal import base_name, load_base, load_merged
 from shared.errors import BeyondError
 from shared.generate import Generator
-from shared.models import PACKAGED
 from shared.prompts import TASKS
 from shared.settings import Settings
 from shared.telemetry import ADAPTER_SWAPS, log
@@ -42,7 +41,7 @@ class Serving:
     ) -> None:  # fmt: skip
         self._settings, self._warn, self._tick, self._clock = settings, warn, tick, clock
         self._registry: Registry = open_registry(settings)
-        self.base_name = settings.insight_model.rsplit(":", 1)[-1]
+        self.base_name = base_name(settings)
         self._log, self._checked, self._refused = log("hotswap"), clock(), ""
         model, self._tokenizer = load_base(settings)
         self.generator = self._generator(model)
@@ -55,12 +54,7 @@ class Serving:
         return Generator(model, self._tokenizer, most_rows=self._settings.generate_batch, tick=self._tick)
 
     def _packaged(self) -> str:
-        """The adapter in our own wheel that fits this base, or none."""
-        for folder in sorted(PACKAGED.glob("*/manifest.json")):
-            manifest = read_manifest(folder.parent)
-            if manifest.task == "issues" and manifest.base == self.base_name:
-                return PACKAGED_PREFIX + folder.parent.name
-        return NONE
+        return packaged_for(self.base_name, "issues") or NONE
 
     def _wanted(self) -> str:
         choice = self._settings.insight_adapter
@@ -128,11 +122,7 @@ class Serving:
         from peft import PeftModel
 
         if self._settings.merge_adapter:
-            import torch
-
-            base, _ = load_base(self._settings, dtype=torch.float32)  # merging in bf16 would round twice
-            merged = PeftModel.from_pretrained(base, str(folder)).merge_and_unload()
-            return merged.to(cpu_or_cuda_dtype(self._settings.device)).eval()
+            return load_merged(self._settings, folder)
         label = name.replace(".", "_").replace("/", "_")
         current = self.generator.model
         if isinstance(current, PeftModel):

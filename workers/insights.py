@@ -12,8 +12,9 @@ from typing import Protocol
 
 import httpx
 
+from shared.answer import answer
 from shared.errors import TemporaryFailure
-from shared.prompts import TASKS, Unparsable, build, fence, parse_issues, shorten
+from shared.prompts import TASKS, Unparsable, build, parse_issues
 from shared.review import Emotions, Insight, Review
 from shared.settings import Settings
 from workers import guard
@@ -53,11 +54,8 @@ class TransformersWriter:
     def write(self, items: Sequence[Item]) -> list[Insight | str]:
         """One Insight or reason per item. Cost: see shared/generate.py; grammar makes a second try needless."""
         self._serving.refresh()
-        parts = [build(_TASK, review, emotions.present) for review, emotions in items]
-        answers = self._serving.generator.run(
-            _TASK.instruction, [rest for _, rest in parts], max_new_tokens=_TASK.max_new_tokens,
-            fenced=[fence(shorten(review.text)) for review, _ in items],
-        )  # fmt: skip
+        reviews, present = [review for review, _ in items], [emotions.present for _, emotions in items]
+        answers = answer(self._serving.generator, _TASK.name, reviews, present)
         return [_finish(a, item, self._serving.adapter) for a, item in zip(answers, items, strict=True)]
 
 

@@ -11,25 +11,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import redis
 
-from shared.queues import BACKFILL, LIVE, load, sweep
+from shared.queues import BACKFILL, LIVE, load, rq_command, sweep
 from shared.settings import Settings
 from shared.telemetry import log
 from workers.batch_worker import EX_CONFIG
 
 POLL_SECONDS = 0.25
 _MOST_RESTARTS_IN_A_ROW = 20
-
-
-def rq_command(url: str, queues: Sequence[str] = (LIVE, BACKFILL)) -> list[str]:
-    """The stock command of one worker; compose.yaml and the README use the same one."""
-    return [
-        sys.executable, "-m", "rq.cli", "worker", "--url", url, "--serializer", "json",
-        "--worker-class", "workers.batch_worker.BatchWorker", "--queue-class", "shared.queues.ReliableQueue", "--quiet", *queues,
-    ]  # fmt: skip
 
 
 def _die_with_parent() -> None:

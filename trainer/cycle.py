@@ -1,0 +1,200 @@
+"""One retraining in five visible steps: sample, label, finetune, evaluate, promote.
+
+Each step reads what the one before left in the run folder and leaves its own; a finished step is not repeated. It knows
+the order and the data between the steps, not how any of them works.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from shared.adapters import BadAdapter, Manifest, Registry, open_registry, packaged_for
+from shared.causal import base_name, load_base
+from shared.emotion_model import load_emotions
+from shared.errors import Misconfigured
+from shared.models import file_sha256
+from shared.prompts import TASKS
+from shared.review import Analysis, Review
+from shared.settings import Settings
+from trainer import label as labelling
+from trainer import promote as gate
+from trainer import report
+from trainer import sample as sampling
+from trainer.evaluate import Arm, Scored, evaluate
+from trainer.examples import examples, held, held_out, read_labels
+from trainer.finetune import RECIPES, Recipe, finetune
+from trainer.run import STEPS, Run
+from trainer.teachers import make_teacher
+
+Stored = Callable[[], Iterable[tuple[Review, Analysis | None]]]
+_DEV_SHARE = 0.04
+
+
+@dataclass
+class Cycle:
+    """What all steps need. `stored` gives the reviews, `say` takes a line of progress."""
+
+    run: Run
+    settings: Settings
+    stored: Stored
+    say: Callable[[str], None] = print
+
+    def __post_init__(self) -> None:
+        if self.run.plan.task not in TASKS or not set(self.run.plan.also) <= set(TASKS):
+            raise Misconfigured(f"unknown task; there are: {', '.join(TASKS)}")
+
+    def until(self, last: str = STEPS[-1]) -> dict[str, Any]:
+        """Run every unfinished step up to `last`; returns the facts of that step."""
+        for step in STEPS[: STEPS.index(last) + 1]:
+            self.step(step)
+        return dict(self.run.facts[last])
+
+    def step(self, name: str) -> None:
+        """Run one step unless it is finished.
+
+        Raises:
+            Misconfigured: an earlier step is missing, or the step cannot work with what it was given.
+            TemporaryFailure: teacher, server or disk failed; repeating goes on from there.
+        """
+        if self.run.done(name):
+            self.say(f"{name}: done already")
+            return
+        self.run.require(name)
+        self.say(f"== {name} ({STEPS.index(name) + 1} of {len(STEPS)}) ==")
+        facts: dict[str, Any] = getattr(self, f"_{name}")()
+        self.run.finish(name, facts)
+        self.say(f"{name}: " + ", ".join(f"{k} {v}" for k, v in facts.items() if not isinstance(v, list | dict)))
+
+    def _teacher(self) -> str:
+        return self.run.plan.teacher or self.settings.teacher
+
+    def _sample(self) -> dict[str, Any]:
+        plan, teacher = self.run.plan, self._teacher()
+        if teacher.startswith("file:"):  # recorded labels bring their own reviews, which people chose
+            found = sampling.Sample()
+            fresh = sampling.Duplicates()
+            # Holdout first: of two near-copies the one in training has to go.
+            for one in sorted(read_labels(Path(teacher.removeprefix("file:"))), key=held, reverse=True):
+                if fresh.is_new(one.review.text):
+                    found.labels.append(one)
+                else:
+                    found.left_out["near-duplicate"] += 1
+        else:
+            cache = self._cache(teacher)
+            found = sampling.sample(self.stored(), plan.most, lambda one: cache.get(one) is not None)
+        without = [i for i, one in enumerate(found.labels) if not one.emotions]
+        if without:
+            felt = load_emotions(self.settings).classify([found.labels[i].review.text for i in without])
+            for i, emotions in zip(without, felt, strict=True):
+                found.labels[i] = replace(found.labels[i], emotions=emotions.present)
+        self.run.keep("sample", found.labels)
+        return {"sampled": len(found.labels), "left_out": dict(found.left_out)}
+
+    def _cache(self, teacher: str) -> labelling.Cache:
+        name = teacher if not teacher.startswith("openai:") else f"{teacher}#{self.settings.openai_model}"
+        return labelling.Cache(self.settings.home / "labels", name, self.run.plan.task)
+
+    def _label(self) -> dict[str, Any]:
+        task, teacher = self.run.plan.task, self._teacher()
+        sample = self.run.kept("sample")
+        if teacher.startswith("file:"):
+            found = labelling.Labelled()
+            for one in sample:
+                found.add(one, task)
+        else:
+            found = labelling.ask(sample, task, make_teacher(teacher, self.settings), self._cache(teacher), self.say)
+        labelling.require_some(found, task)
+        self.run.keep("labels", found.labels)
+        return {"labelled": len(found.labels), "from_cache": found.cached, "dropped": dict(found.dropped)}
+
+    def _finetune(self) -> dict[str, Any]:
+        plan = self.run.plan
+        labels = [one for one in self.run.kept("labels") if not held(one)]
+        dev = [one for one in labels if held_out(f"dev {one.review.id}", _DEV_SHARE)]
+        train = [one for one in labels if not held_out(f"dev {one.review.id}", _DEV_SHARE)]
+        tasks = (plan.task, *plan.also)
+        recipe = chosen_recipe(plan.recipe, epochs=plan.epochs, rate=plan.rate)
+        model, tokenizer = load_base(self.settings, room=3.0)
+        start = self._champion()[1] if plan.from_champion else None
+        facts = finetune(
+            model, tokenizer, list(examples(train, tasks)), list(examples(dev, tasks)), self.run.folder, recipe,
+            start=start, say=self.say,
+        )  # fmt: skip
+        shutil.rmtree(self.run.folder / "checkpoints", ignore_errors=True)
+        return dict(facts)
+
+    def _champion(self) -> tuple[str, Path | None]:
+        """What serves now, as (id, folder); the bare base where nothing does or it cannot be read."""
+        registry, base = open_registry(self.settings), base_name(self.settings)
+        try:
+            name = registry.promoted(self.run.plan.task) or packaged_for(base, self.run.plan.task)
+            if name is not None and registry.manifest(name).base == base:
+                return name, registry.fetch(name)
+        except BadAdapter as error:
+            self.say(f"the promoted adapter cannot be compared with: {error}")
+        return "none", None
+
+    def arms(self) -> list[Arm]:
+        """Base, champion (if any) and challenger."""
+        champion, folder = self._champion()
+        adapter = self.run.folder / "adapter"
+        digest = file_sha256(adapter / "adapter_model.safetensors")[:12]
+        out = [Arm("base", base_name(self.settings), None)]
+        out += [Arm("champion", champion, folder)] if folder else []
+        return [*out, Arm("challenger", digest, adapter)]
+
+    def scored(self) -> list[Scored]:
+        """All arms on the holdout; what is on disk is not computed again."""
+        labels = [one for one in self.run.kept("labels") if held(one)]
+        return evaluate(self.arms(), self.run.plan.task, labels, self.settings, self.run.folder, self.say)
+
+    def _evaluate(self) -> dict[str, Any]:
+        scored = self.scored()
+        report.write(scored, self.run.plan.task, self.run.folder)
+        return {one.arm.role: {k: round(v, 4) for k, v in one.means().items()} for one in scored} | {
+            "report": str(self.run.folder / "report.md")
+        }
+
+    def _promote(self) -> dict[str, Any]:
+        plan, scored = self.run.plan, self.scored()
+        checks = gate.judge(scored[-1], scored[-2], plan.task, gate.Gate(margin=plan.margin, min_examples=plan.min_examples))
+        reasons = gate.lines(checks)
+        passed = all(check.passed for check in checks)
+        report.write(scored, plan.task, self.run.folder, [f"**{'promoted' if passed else 'refused'}**", *reasons])
+        for line in reasons:
+            self.say(line)
+        if not passed:
+            return {"verdict": "refused", "reasons": reasons}
+        registry = open_registry(self.settings)
+        manifest = self._published(registry, scored[-1].means())
+        registry.promote(manifest.id)
+        return {"verdict": "promoted", "adapter": manifest.id, "reasons": reasons}
+
+    def _published(self, registry: Registry, scores: dict[str, float]) -> Manifest:
+        """Publish the adapter, once: a cycle killed between publishing and the pointer's move finds it again."""
+        plan = self.run.plan
+        for manifest in registry.all():
+            if (manifest.model_extra or {}).get("run") == self.run.name:
+                return manifest
+        return registry.publish(
+            self.run.folder / "adapter", task=plan.task, prompt_version=TASKS[plan.task].version,
+            base=base_name(self.settings), also={t: TASKS[t].version for t in plan.also},
+            scores={k: round(v, 4) for k, v in scores.items() if v == v}, run=self.run.name,
+            data=f"{self.run.facts['label']['labelled']} labels by {self._teacher().rsplit('/', 1)[-1]}",
+            licence=plan.licence or "private: trained on reviews that this installation stores",
+        )  # fmt: skip
+
+
+def chosen_recipe(name: str, **changes: Any) -> Recipe:
+    """A named recipe with some values changed (None: unchanged).
+
+    Raises:
+        Misconfigured: there is no such recipe.
+    """
+    if name not in RECIPES:
+        raise Misconfigured(f"no recipe {name!r}; there are: {', '.join(RECIPES)}")
+    return replace(RECIPES[name], **{k: v for k, v in changes.items() if v is not None})

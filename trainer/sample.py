@@ -1,0 +1,122 @@
+"""Which stored reviews a teacher should label: stratified, without near-duplicates, hostile texts or personal data.
+
+The fixed holdout is decided by review id alone (trainer/examples.py), so sampling cannot move a review into training.
+It does not know teachers or models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from shared.review import NEGATIVE, Analysis, Review
+from trainer.examples import Label
+
+# Texts that address a model rather than a business. They are data for the guard's tests, not for a student.
+_HOSTILE = re.compile(
+    r"\b(?:ignore|disregard|forget)\b.{0,30}\b(?:instructions?|prompt|rules|above|previous)\b"
+    r"|system prompt|you are (?:now|an? (?:ai|assistant))|<\|im_|\[/?INST\]|###\s*(?:instruction|system)|as an ai\b|<<<|>>>",
+    re.I | re.S,
+)
+# Intake redacts e-mail addresses and numbers before storage; what it marked, and what older stores may still hold.
+_PERSONAL = re.compile(r"\[email\]|\[number\]|[\w.+-]+@[\w-]+\.\w|(?<![\w.])\+?\d(?:[ ().-]{0,2}\d){8,15}(?!\w)")
+_SHINGLE = 6
+_NEAR = 0.5
+
+
+@dataclass
+class Sample:
+    """Chosen reviews as labels without answers, and why others were left out."""
+
+    labels: list[Label] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+class Duplicates:
+    """Near-duplicates: more than half of a text's 6-word shingles were seen before (Broder 1997). 8 bytes a shingle."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+
+    def is_new(self, text: str) -> bool:
+        """Whether the text is no near-copy of an earlier one; a new text is remembered."""
+        words = re.findall(r"\w+", text.lower())
+        grams = {" ".join(words[i : i + _SHINGLE]) for i in range(max(1, len(words) - _SHINGLE + 1))}
+        hashes = {int.from_bytes(hashlib.blake2b(g.encode(), digest_size=8).digest()) for g in grams}
+        if len(hashes & self._seen) > _NEAR * len(hashes):
+            return False
+        self._seen |= hashes
+        return True
+
+
+def quarantined(text: str) -> str | None:
+    """Why a text must not reach a teacher or a training set, or None."""
+    if _HOSTILE.search(text):
+        return "hostile"
+    return "personal data" if _PERSONAL.search(text) else None
+
+
+def needs_insight(review: Review, analysis: Analysis | None) -> bool:
+    """The pipeline's rule: rated 3 or less, or unrated and negative feelings prevail."""
+    if review.rating is not None:
+        return review.rating <= 3
+    return analysis is not None and any(e in NEGATIVE for e in analysis.emotions.present)
+
+
+def stratum(review: Review, analysis: Analysis | None) -> tuple[str, str, str, str]:
+    """(theme of the first issue, strongest emotion, rating band, business): what a sample should be even over."""
+    issues = analysis.insight.issues if analysis and analysis.insight else ()
+    emotion = analysis.emotions.present[0] if analysis and analysis.emotions.present else ""
+    band = "" if review.rating is None else "low" if review.rating <= 2 else "mid" if review.rating <= 3 else "high"
+    return (issues[0].theme if issues else "", emotion, band, review.business or "")
+
+
+def sample(
+    stored: Iterable[tuple[Review, Analysis | None]], most: int, labelled: Callable[[Label], bool] = lambda label: False
+) -> Sample:
+    """Choose up to `most` reviews.
+
+    Args:
+        stored: every stored review with its analysis, e.g. `Store.all()`; read once.
+        most: how many to choose.
+        labelled: whether a review has a label already; such ones are kept for training but do not use up `most`.
+
+    Returns:
+        The already labelled ones, then new ones taken from all strata in turn, rarest first; deterministic.
+    """
+    out, fresh = Sample(), Duplicates()
+    strata: dict[tuple[str, ...], list[Label]] = defaultdict(list)
+    for review, analysis in stored:
+        if not needs_insight(review, analysis):
+            out.left_out["needs no insight"] += 1
+        elif reason := quarantined(review.text):
+            out.left_out[reason] += 1
+        elif not fresh.is_new(review.text):
+            out.left_out["near-duplicate"] += 1
+        else:
+            label = Label(review, emotions=analysis.emotions.present if analysis else ())
+            if labelled(label):
+                out.labels.append(label)
+            else:
+                strata[stratum(review, analysis)].append(label)
+    chosen = _in_turn(strata, most)
+    out.left_out["beyond the limit"] += sum(map(len, strata.values())) - len(chosen)
+    out.labels += chosen
+    return out
+
+
+def _in_turn(strata: dict[tuple[str, ...], list[Label]], most: int) -> list[Label]:
+    # By a hash of the id: an order that favours no date, and is the same next time.
+    def order(label: Label) -> str:
+        return hashlib.sha256(f"sample {label.review.id}".encode()).hexdigest()
+
+    queues = [sorted(group, key=order) for _, group in sorted(strata.items(), key=lambda item: (len(item[1]), item[0]))]
+    chosen: list[Label] = []
+    depth = 0
+    while len(chosen) < most and any(depth < len(q) for q in queues):
+        chosen += [q[depth] for q in queues if depth < len(q)][: most - len(chosen)]
+        depth += 1
+    return chosen

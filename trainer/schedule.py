@@ -1,0 +1,154 @@
+"""`beyond schedule`: enqueue a cycle every N new reviews or by a cron expression; run it, one at a time across machines.
+
+A moment of the schedule has a name (a slot). Enqueuing is one script that does nothing when the slot was enqueued before
+or a training waits, so any number of schedulers may run. The job's worker holds a lock in Redis while it trains. It does
+not know the steps of a cycle.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import redis
+from redis.exceptions import LockError, RedisError
+from redis.lock import Lock
+
+from shared.errors import BeyondError, Misconfigured, TemporaryFailure
+from shared.queues import enqueue_training
+from shared.settings import Settings
+from shared.store import Store
+from shared.telemetry import log
+from trainer.cycle import Cycle
+from trainer.run import Plan, Run
+
+LOCK = "b:training:lock"
+LOCK_SECONDS = 60.0
+
+
+class Schedule:
+    """When a cycle is due.
+
+    Args:
+        connection: the server.
+        store: counts the reviews.
+        plan: what each cycle does.
+        every: after so many stored reviews, and again after so many more; 0: never.
+        cron: five fields, UTC; None: never.
+        clock: epoch seconds.
+    """
+
+    def __init__(
+        self, connection: redis.Redis, store: Store, plan: Plan, *, every: int = 0, cron: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        from croniter import croniter
+
+        if bool(every) == bool(cron):
+            raise Misconfigured("give either --every N or --cron EXPRESSION")
+        if cron and not croniter.is_valid(cron):
+            raise Misconfigured(f"--cron {cron!r} is no cron expression; five fields, e.g. '0 3 * * *' for 3:00 UTC every day")
+        self._redis, self._store, self._plan = connection, store, plan
+        self._every, self._cron, self._clock = every, cron, clock
+        self._begun = clock()
+
+    def slot(self) -> str | None:
+        """The name of the latest moment that is due, or None; the same on every machine."""
+        if self._every:
+            number = self._store.counts()["stored"] // self._every
+            return f"n{self._every}-{number}" if number else None
+        from croniter import croniter
+
+        latest = croniter(self._cron, datetime.fromtimestamp(self._clock(), UTC)).get_prev(float)
+        return f"t{int(latest)}" if latest >= self._begun else None
+
+    def enqueue(self) -> str | None:
+        """Enqueue a cycle if one is due; returns its slot, or None."""
+        slot = self.slot()
+        if slot is None or not enqueue_training(self._redis, self._plan.model_dump_json(), slot):
+            return None
+        log("schedule").info("training_enqueued", slot=slot, task=self._plan.task)
+        return slot
+
+
+@contextmanager
+def exclusive(connection: redis.Redis, tick: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Hold the training lock; waits until it is free, and renews it meanwhile.
+
+    Yields:
+        A function that raises TemporaryFailure once the lock was lost: then another machine may be training.
+    """
+    lock = Lock(connection, LOCK, timeout=LOCK_SECONDS, thread_local=False)
+    while not lock.acquire(blocking_timeout=1):
+        tick()
+    stop, lost = threading.Event(), threading.Event()
+
+    def renew() -> None:
+        last = time.monotonic()
+        while not stop.wait(LOCK_SECONDS / 4):
+            try:
+                lock.reacquire()
+                last = time.monotonic()
+            except LockError:
+                lost.set()
+                return
+            except RedisError:  # a restarting server: try again while the lock would still be ours
+                if time.monotonic() - last > LOCK_SECONDS:
+                    lost.set()
+                    return
+
+    def ours() -> None:
+        if lost.is_set():
+            raise TemporaryFailure("the training lock was lost, another machine may be training; this cycle goes on later")
+
+    threading.Thread(target=renew, daemon=True).start()
+    try:
+        yield ours
+    finally:
+        stop.set()
+        try:
+            lock.release()
+        except (LockError, RedisError):
+            pass  # it has run out or will by itself
+
+
+def batch(
+    settings: Settings, connection: redis.Redis, tick: Callable[[], None]
+) -> Callable[[Sequence[str]], list[Exception | None]]:
+    """The function that a worker of the `training` queue runs: a list of plans (JSON) in, None or the error for each out."""
+    store = Store(connection)
+    say = log("trainer")
+
+    def run(plans: Sequence[str]) -> list[Exception | None]:
+        return [_one(plan) for plan in plans]
+
+    def _one(text: str) -> Exception | None:
+        try:
+            with exclusive(connection, tick) as ours:
+
+                def progress(line: str) -> None:
+                    tick()
+                    ours()
+                    say.info("training", step=line)
+
+                train(Plan.model_validate_json(text), settings, store, progress)
+        except BeyondError as error:
+            store.warn("training", str(error))
+            return error
+        store.warn("training", None)
+        return None
+
+    return run
+
+
+def train(plan: Plan, settings: Settings, store: Store, say: Callable[[str], None], name: str | None = None) -> Run:
+    """A whole cycle; goes on with the unfinished run of the same plan."""
+    from trainer.run import open_run
+
+    run = open_run(settings.home, plan, name)
+    say(f"run {run.folder}")
+    Cycle(run, settings, store.all, say).until()
+    return run
