@@ -12,6 +12,7 @@ COMMANDS = {
     "webhook": ("producers.commands", "webhook", "Serve POST /reviews for review platforms."),
     "work": ("workers.commands", "work", "Analyse queued reviews."),
     "classify": ("workers.commands", "classify", "Run the emotion model alone on a file."),
+    "write": ("workers.write_command", "write", "Write issues, feedback or replies for a file."),
     "status": ("consumers.commands", "status", "Queues, workers, adapter, rate, warnings."),
     "insights": ("consumers.commands", "insights", "A readable table of the newest insights."),
     "show": ("consumers.commands", "show", "One review and its analysis."),

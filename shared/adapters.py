@@ -9,6 +9,7 @@ manifest's hashes before use. It does not know models or training.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -23,7 +24,7 @@ from pydantic import BaseModel, ConfigDict
 
 from shared.errors import Misconfigured, TemporaryFailure
 from shared.models import PACKAGED, file_sha256
-from shared.settings import Settings
+from shared.settings import MATCHER_BASE, Settings, base_name
 
 MANIFEST = "manifest.json"
 PACKAGED_PREFIX = "packaged-"
@@ -73,7 +74,8 @@ class Registry:
         files = {p.name: file_sha256(p) for p in sorted(folder.iterdir()) if p.is_file() and p.name != MANIFEST}
         created = datetime.now(UTC)
         stamp = f"{created:%Y%m%d-%H%M%S}"
-        name = f"{facts['task']}-{stamp}-{files.get('adapter_model.safetensors', '0' * 6)[:6]}"
+        digest = hashlib.sha256("".join(files.values()).encode()).hexdigest()[:6]
+        name = f"{facts['task']}-{stamp}-{digest}"
         manifest = Manifest(id=name, created_at=created, files=files, **facts)
         target = f"{self._root}/{name}"
         try:
@@ -229,9 +231,19 @@ def packaged_for(base: str, task: str) -> str | None:
     """Id of the adapter in our own wheel for this base and task, or None."""
     for path in sorted(PACKAGED.glob(f"*/{MANIFEST}")):
         manifest = read_manifest(path.parent)
-        if manifest.base == base and manifest.task == task:
+        if manifest.base == base and task in {manifest.task, *manifest.also}:
             return PACKAGED_PREFIX + path.parent.name
     return None
+
+
+def default_for(registry: Registry, task: str, settings: Settings) -> str | None:
+    """The adapter of a task that these settings serve: the promoted one if it fits, else a packaged one, else None."""
+    matched = task == "issues" and settings.insight_writer == "matched"
+    base = MATCHER_BASE if matched else base_name(settings)
+    name = registry.promoted(task)
+    if name is not None and registry.manifest(name).base == base:
+        return name
+    return packaged_for(base, task)
 
 
 def check(folder: Path, manifest: Manifest) -> None:

@@ -30,11 +30,6 @@ def _has_bf16() -> bool:
         return False
 
 
-def base_name(settings: Settings) -> str:
-    """How manifests call the base model: its source without kind or folder, e.g. `smollm2-135m-instruct`, `phi-2`."""
-    return settings.insight_model.rsplit(":", 1)[-1].rstrip("/").rsplit("/", 1)[-1].partition("@")[0].lower()
-
-
 def load_base(settings: Settings, dtype: Any = None, *, room: float = 1.5) -> tuple[Any, Any]:
     """The base model in eval mode on its device, and its tokenizer (padding token set).
 

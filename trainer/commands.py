@@ -23,6 +23,7 @@ def plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
         [
             click.option("--teacher", help="gguf:PATH_OR_HUB_ID | openai:URL | file:PATH  [default: BEYOND_TEACHER]"),
             click.option("--task", default="issues", show_default=True, help="issues, feedback or reply"),
+            click.option("--student", type=click.Choice(["matched", "generated"]), help="[default: what the preset serves]"),
             click.option("--also", multiple=True, help="a further task to learn from the same labels, e.g. reply"),
             click.option("--base", help="laptop, gpu, or a model: hub:ORG/NAME, wheel:NAME, a folder"),
             click.option("--recipe", default="default", show_default=True, help="default, original or phi-2"),

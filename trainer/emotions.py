@@ -81,7 +81,7 @@ def f1(predicted: np.ndarray, truth: np.ndarray) -> float:
     return float(2 * (predicted & truth).sum() / max(1, predicted.sum() + truth.sum()))
 
 
-def _batches(lengths: list[int], size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
+def batches(lengths: list[int], size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
     """Random batches of similar length: shuffle, sort within 50 batches, shuffle the batches."""
     order = generator.permutation(len(lengths))
     chunks = []
@@ -141,7 +141,7 @@ def train(
     begun, step = time.monotonic(), 0
     model.train()
     for epoch in range(epochs):
-        for chosen in _batches([len(i) for i in ids], batch, generator):
+        for chosen in batches([len(i) for i in ids], batch, generator):
             with torch.autocast("cpu", torch.bfloat16):
                 logits = model(*_padded(ids, chosen))
             loss = F.binary_cross_entropy_with_logits(logits.float(), torch.from_numpy(targets[chosen]), reduction="none")

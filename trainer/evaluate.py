@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.answer import answer
-from shared.causal import load_base, load_merged
+from shared.answer import answerer
 from shared.errors import Misconfigured
-from shared.generate import Generator
 from shared.prompts import target
 from shared.settings import Settings
 from trainer.examples import Label
@@ -116,13 +114,11 @@ def _stamp(arm: Arm, task: str, labels: Sequence[Label]) -> str:
 def _answers(
     arm: Arm, task: str, labels: Sequence[Label], settings: Settings, say: Callable[[str], None]
 ) -> tuple[list[str], float]:
-    base, tokenizer = load_base(settings)
-    model = base if arm.adapter is None else load_merged(settings, arm.adapter)
-    generator = Generator(model, tokenizer, most_rows=settings.generate_batch)
+    answer = answerer(arm.adapter, task, settings)
     out: list[str] = []
     begun = time.monotonic()
     for start in range(0, len(labels), _STEP):
         part = labels[start : start + _STEP]
-        out += answer(generator, task, [label.review for label in part], [label.emotions for label in part])
+        out += answer([label.review for label in part], [label.emotions for label in part])
         say(f"{arm.role}: {len(out)}/{len(labels)} answered, {(time.monotonic() - begun) / len(out):.2f} s a review")
     return out, (time.monotonic() - begun) / len(labels)

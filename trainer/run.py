@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -27,6 +27,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     task: str = "issues"
+    student: Literal["", "matched", "generated"] = Field(default="", description="default: what BEYOND_INSIGHT_WRITER serves")
     also: tuple[str, ...] = Field(default=(), description="further tasks to learn from the same labels")
     teacher: str = ""
     recipe: str = "default"

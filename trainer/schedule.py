@@ -92,9 +92,10 @@ def exclusive(connection: redis.Redis, tick: Callable[[], None]) -> Iterator[Cal
             try:
                 lock.reacquire()
                 last = time.monotonic()
-            except LockError:
-                lost.set()
-                return
+            except LockError:  # run out: a suspended machine, a restarted server; ours again if nobody took it
+                if not lock.acquire(blocking=False):
+                    lost.set()
+                    return
             except RedisError:  # a restarting server: try again while the lock would still be ours
                 if time.monotonic() - last > LOCK_SECONDS:
                     lost.set()

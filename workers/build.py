@@ -9,7 +9,7 @@ import redis
 from shared.emotion_model import load_emotions
 from shared.settings import Settings
 from shared.store import Store
-from workers.insights import InsightWriter, OpenAIWriter, TransformersWriter
+from workers.insights import InsightWriter, MatchedWriter, OpenAIWriter, TransformersWriter
 from workers.pipeline import Pipeline
 
 
@@ -31,4 +31,5 @@ def build_writer(settings: Settings, store: Store, tick: Callable[[], None]) -> 
         return None
     from workers.hotswap import Serving
 
-    return TransformersWriter(Serving(settings, warn=lambda text: store.warn("adapter", text), tick=tick))
+    serving = Serving(settings, warn=lambda text: store.warn("adapter", text), tick=tick)
+    return MatchedWriter(serving) if settings.insight_writer == "matched" else TransformersWriter(serving)

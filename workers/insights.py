@@ -1,7 +1,8 @@
 """InsightWriter: reviews and their emotions in, an Insight or the reason for none out.
 
-`TransformersWriter` runs a local causal model with a LoRA adapter; `OpenAIWriter` asks any OpenAI-compatible server.
-Both build prompts and parse answers by shared/prompts.py and pass them through the guard. It does not know queues.
+`MatchedWriter` extracts and matches (laptop preset); `TransformersWriter` runs a local causal model with a LoRA adapter
+(gpu preset); `OpenAIWriter` asks any OpenAI-compatible server. The latter two build prompts and parse answers by
+shared/prompts.py; all pass through the guard. It does not know queues.
 """
 
 from __future__ import annotations
@@ -44,6 +45,23 @@ def _finish(answer: str, item: Item, adapter: str) -> Insight | str:
     return guard.insight(issues, review, emotions, adapter, _TASK.version)
 
 
+class MatchedWriter:
+    """Quotes, themes and written actions by shared/matcher.py; cost: one encoder pass over the batch, no decoding."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self.name = f"{serving.base_name}-matcher"
+
+    def write(self, items: Sequence[Item]) -> list[Insight | str]:
+        """One Insight per item; it always finds an answer, which may be that there is no issue."""
+        self._serving.refresh()
+        found = self._serving.engine.issues([review for review, _ in items])
+        return [
+            guard.insight(issues, review, emotions, self._serving.adapter, _TASK.version)
+            for issues, (review, emotions) in zip(found, items, strict=True)
+        ]
+
+
 class TransformersWriter:
     """Writes with the model that `serving` holds; asks it for a newer adapter before every batch."""
 
@@ -55,7 +73,7 @@ class TransformersWriter:
         """One Insight or reason per item. Cost: see shared/generate.py; grammar makes a second try needless."""
         self._serving.refresh()
         reviews, present = [review for review, _ in items], [emotions.present for _, emotions in items]
-        answers = answer(self._serving.generator, _TASK.name, reviews, present)
+        answers = answer(self._serving.engine, _TASK.name, reviews, present)
         return [_finish(a, item, self._serving.adapter) for a, item in zip(answers, items, strict=True)]
 
 

@@ -1,0 +1,235 @@
+"""Extract and match: issues of a review without a language model.
+
+One pass of a small encoder over the review tells for every token whether it is evidence of something that went wrong, of
+which theme, and where that problem lies in the space of sentence embeddings. Runs of evidence become quotes; problem and
+action come from a bank: the sentences that people wrote for the most similar problem. Nothing is generated, so every
+quote is verbatim, every sentence well formed, and no text in a review can give instructions.
+
+A matcher is a folder: model.onnx, tokenizer.json, matcher.json, bank.jsonl, bank.npy. It does not know queues or stores.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shared.batching import token_batches
+from shared.errors import ModelUnavailable
+from shared.prompts import MAX_ISSUES
+from shared.review import THEMES, Issue, Review
+
+CONFIG = "matcher.json"
+MAX_TOKENS = 384
+_STRIDE = 64
+_GAP_TOKENS = 2  # a run of evidence goes on over so many doubtful tokens
+_MIN_CHARS, _MAX_CHARS = 10, 300
+_NEAR_WEIGHT = 4.0  # of a nearest problem's similarity beside a theme's log probability
+_SENTENCE_ENDS = ".!?\n"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A written problem and action. A general one fits many cases of its theme, a specific one only near-equal cases."""
+
+    theme: str
+    problem: str
+    action: str
+    general: bool
+
+
+@dataclass(frozen=True)
+class Span:
+    """A quote: [start, end) in characters of the review, and what is thought of it.
+
+    `theme` indexes THEMES; `near` holds cosine similarities [entries] of its problem to the bank's; `score` says how sure
+    and long the evidence is, `alike` how near the nearest written problem of the theme is.
+    """
+
+    start: int
+    end: int
+    theme: int
+    near: np.ndarray
+    score: float
+    alike: float
+
+
+class Matcher:
+    """Finds issues.
+
+    Args:
+        tokenizer: a fast tokenizer.
+        forward: (ids, mask, kinds), int64 [rows, tokens] each -> theme logits [rows, tokens, 18] (0: no evidence) and
+            vectors [rows, tokens, 384].
+        bank: written problems and actions.
+        vectors: float [entries, 384], unit length, in the bank's order.
+        threshold: probability from which a token counts as evidence.
+        floor: cosine similarity from which a specific entry is used.
+        budget: padded tokens per forward pass.
+        tick: called after every forward pass.
+    """
+
+    def __init__(
+        self, tokenizer: Any, forward: Callable[[np.ndarray, np.ndarray, np.ndarray], Sequence[np.ndarray]],
+        bank: Sequence[Entry], vectors: np.ndarray, *, threshold: float, floor: float, budget: int = 2048,
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._tokenizer, self._forward, self._tick = tokenizer, forward, tick
+        self._bank, self._vectors = list(bank), vectors.astype(np.float32)
+        self._threshold, self._floor, self._budget = threshold, floor, budget
+        members = [(np.array([e.general for e in bank]), np.array([e.theme == t for e in bank])) for t in THEMES]
+        self._general = [np.flatnonzero(general & of) for general, of in members]  # per theme, in THEMES' order
+        self._specific = [np.flatnonzero(~general & of) for general, of in members]
+
+    def issues(self, reviews: Sequence[Review]) -> list[list[Issue]]:
+        """0-3 issues per review, strongest evidence first; same order. Cost: one encoder pass over all tokens."""
+        return [[self._issue(review, span) for span in spans] for review, spans in zip(reviews, self.spans(reviews), strict=True)]
+
+    def spans(self, reviews: Sequence[Review]) -> list[list[Span]]:
+        """The quotes of each review: at most 3, not overlapping, best first."""
+        windows = [(r, w) for r, review in enumerate(reviews) for w in self._windows(review)]
+        found: list[list[Span]] = [[] for _ in reviews]
+        for batch in token_batches([len(w["ids"]) for _, w in windows], self._budget):
+            themes, vectors = self._run([windows[i][1] for i in batch])
+            for at, i in enumerate(batch):
+                row, window = windows[i]
+                size = len(window["ids"])
+                found[row] += self._runs(reviews[row].text, window, themes[at, :size], vectors[at, :size])
+            self._tick()
+        return [_best(spans) for spans in found]
+
+    def _windows(self, review: Review) -> list[dict[str, Any]]:
+        """Overlapping windows over the whole review, so that nothing is cut off."""
+        coded = self._tokenizer(
+            head(review), review.text, truncation="only_second", max_length=MAX_TOKENS, stride=_STRIDE,
+            return_overflowing_tokens=True, return_offsets_mapping=True, return_token_type_ids=True,
+        )  # fmt: skip
+        return [
+            {"ids": ids, "kinds": kinds, "offsets": offsets, "part": coded.sequence_ids(i)}
+            for i, (ids, kinds, offsets) in enumerate(
+                zip(coded["input_ids"], coded["token_type_ids"], coded["offset_mapping"], strict=True)
+            )
+        ]
+
+    def _run(self, rows: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+        width = max(len(r["ids"]) for r in rows)
+        ids, mask, kinds = (np.zeros((len(rows), width), dtype=np.int64) for _ in range(3))
+        for at, row in enumerate(rows):
+            size = len(row["ids"])
+            ids[at, :size], mask[at, :size], kinds[at, :size] = row["ids"], 1, row["kinds"]
+        logits, vectors = self._forward(ids, mask, kinds)
+        logits = np.exp(logits - logits.max(-1, keepdims=True))
+        return logits / logits.sum(-1, keepdims=True), vectors
+
+    def _runs(self, text: str, window: dict[str, Any], themes: np.ndarray, vectors: np.ndarray) -> list[Span]:
+        offsets, evidence = window["offsets"], 1 - themes[:, 0]
+        runs: list[list[int]] = []
+        for i, part in enumerate(window["part"]):
+            if part != 1 or evidence[i] < self._threshold:
+                continue
+            near = runs and i - runs[-1][-1] <= _GAP_TOKENS + 1
+            if near and not any(c in _SENTENCE_ENDS for c in text[offsets[runs[-1][-1]][1] : offsets[i][0]]):
+                runs[-1].append(i)
+            else:
+                runs.append([i])
+        out = []
+        for run in runs:
+            start, end = _whole_words(text, offsets[run[0]][0], offsets[run[-1]][1])
+            if end - start >= _MIN_CHARS:
+                vector = vectors[run[0] : run[-1] + 1].mean(0)
+                near = self._vectors @ (vector / (np.linalg.norm(vector) + 1e-9))
+                theme, alike = self._theme(themes[run[0] : run[-1] + 1, 1:].mean(0), near)
+                # Sure and long evidence first: a mean alone would favour scraps.
+                score = float(evidence[run].mean()) * math.sqrt(len(run))
+                out.append(Span(start, end, theme, near, score, alike))
+        return out
+
+    def _theme(self, likely: np.ndarray, near: np.ndarray) -> tuple[int, float]:
+        """The theme that both its own probability and the nearest written problem speak for, and that problem's similarity."""
+        best = np.array([near[np.concatenate([g, s])].max() for g, s in zip(self._general, self._specific, strict=True)])
+        theme = int((np.log(likely + 1e-6) + _NEAR_WEIGHT * best).argmax())
+        return theme, float(best[theme])
+
+    def _issue(self, review: Review, span: Span) -> Issue:
+        quote = review.text[span.start : span.end]
+        general = self._bank[_nearest(self._general[span.theme], span.near)]
+        return Issue(
+            theme=THEMES[span.theme], problem=general.problem, evidence=quote, start=span.start, end=span.end,  # type: ignore[arg-type]
+            action=self.match(span).action,
+        )  # fmt: skip
+
+    def match(self, span: Span) -> Entry:
+        """The entry whose action serves: a specific one of the theme from the floor up, otherwise the nearest general one."""
+        specific = self._specific[span.theme]
+        if len(specific) and span.near[i := _nearest(specific, span.near)] >= self._floor:
+            return self._bank[i]
+        return self._bank[_nearest(self._general[span.theme], span.near)]
+
+
+def _nearest(choice: np.ndarray, near: np.ndarray) -> int:
+    return int(choice[near[choice].argmax()])
+
+
+def head(review: Review) -> str:
+    """What stands before the review: its rating, which tells much about whether something went wrong."""
+    return f"{review.rating:g} stars" if review.rating is not None else "unrated"
+
+
+def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:
+    """Widen to whole words, drop surrounding space and stray punctuation, cut what is too long at a word."""
+    while start > 0 and text[start - 1].isalnum() and text[start].isalnum():
+        start -= 1
+    while end < len(text) and text[end].isalnum() and text[end - 1].isalnum():
+        end += 1
+    while start < end and text[start] in " \t\r\n.,;:!?)-":
+        start += 1
+    if end - start > _MAX_CHARS:
+        end = start + len(text[start : start + _MAX_CHARS].rsplit(" ", 1)[0])
+    while end > start and text[end - 1] in " \t\r\n.,;:(-":
+        end -= 1
+    return start, end
+
+
+def _best(spans: Sequence[Span]) -> list[Span]:
+    out: list[Span] = []
+    for span in sorted(spans, key=lambda s: (-s.score, s.start)):
+        if len(out) < MAX_ISSUES and not any(span.start < o.end and o.start < span.end for o in out):
+            out.append(span)
+    return out
+
+
+def load_matcher(folder: Path, *, threads: int = 0, tick: Callable[[], None] = lambda: None) -> Matcher:
+    """The matcher in a folder.
+
+    Raises:
+        ModelUnavailable: a file is missing or of another form.
+    """
+    import onnxruntime
+    from transformers import PreTrainedTokenizerFast
+
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+        if config["themes"] != list(THEMES):
+            raise ModelUnavailable(f"{folder}: made for other themes; retrain it")
+        bank = [Entry(**json.loads(line)) for line in (folder / "bank.jsonl").read_text(encoding="utf-8").splitlines()]
+        vectors = np.load(folder / "bank.npy")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), pad_token="[PAD]")
+    except ModelUnavailable:
+        raise
+    except Exception as error:  # onnxruntime and tokenizers raise types of their own
+        raise ModelUnavailable(f"{folder} is no matcher: {type(error).__name__}: {error}") from error
+    if vectors.shape[0] != len(bank):
+        raise ModelUnavailable(f"{folder}: {len(bank)} entries but {vectors.shape[0]} vectors in its bank")
+
+    def forward(ids: np.ndarray, mask: np.ndarray, kinds: np.ndarray) -> Sequence[np.ndarray]:
+        return session.run(None, {"ids": ids, "mask": mask, "kinds": kinds})  # type: ignore[no-any-return]
+
+    return Matcher(tokenizer, forward, bank, vectors, threshold=config["threshold"], floor=config["floor"], tick=tick)

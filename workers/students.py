@@ -1,0 +1,136 @@
+"""Students: the two kinds of model that write insights, and how each takes up an adapter.
+
+`LoraStudent` is a causal language model whose adapter is LoRA weights; `MatcherStudent` is an encoder whose adapter is
+the whole small model with its bank of written actions. It does not know which adapter is in force, nor queues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from shared.adapters import BadAdapter
+from shared.causal import load_base, load_merged
+from shared.errors import Misconfigured
+from shared.generate import Generator
+from shared.matcher import load_matcher
+from shared.review import Review
+from shared.settings import MATCHER_BASE, Settings, base_name
+
+_PROBE_TEXT = "We waited an hour and the soup came cold."
+_PROBE = f"Rating: 2/5\nReview: <<<{_PROBE_TEXT}>>>\nIssues:\n"
+
+
+class Student(Protocol):
+    """A kind of model. An engine is whatever it loads: a Generator or a Matcher."""
+
+    base_name: str
+
+    def bare(self) -> Any:
+        """The engine without an adapter."""
+        ...
+
+    def load(self, folder: Path, label: str, current: Any) -> Any:
+        """An engine with the adapter in `folder`, beside `current`, which must go on working."""
+        ...
+
+    def restore(self, label: str, engine: Any) -> None:
+        """After a failed load: `engine` must answer with the adapter `label` again."""
+        ...
+
+    def probe(self, engine: Any) -> None:
+        """One small answer; raises whatever a broken adapter provokes."""
+        ...
+
+
+class LoraStudent:
+    """A causal language model with LoRA adapters.
+
+    With `merge_adapter` the adapter is merged into a fresh copy of the base: faster tokens, no drift; without (gpu, where
+    two bases may not fit) it is loaded beside the old one under another name.
+    """
+
+    def __init__(self, settings: Settings, tick: Callable[[], None]) -> None:
+        self._settings, self._tick = settings, tick
+        self.base_name = base_name(settings)
+
+    def bare(self) -> Generator:
+        """The base alone."""
+        model, self._tokenizer = load_base(self._settings)
+        return self._generator(model)
+
+    def _generator(self, model: Any) -> Generator:
+        return Generator(model, self._tokenizer, most_rows=self._settings.generate_batch, tick=self._tick)
+
+    def load(self, folder: Path, label: str, current: Generator) -> Generator:
+        """Base and adapter."""
+        from peft import PeftModel
+
+        if self._settings.merge_adapter:
+            return self._generator(load_merged(self._settings, folder))
+        name, model = _peft_name(label), current.model
+        if isinstance(model, PeftModel):
+            for old in list(model.peft_config):
+                if old not in (name, model.active_adapter):
+                    model.delete_adapter(old)
+            model.load_adapter(str(folder), adapter_name=name)
+            model.set_adapter(name)
+            return self._generator(model.eval())
+        return self._generator(PeftModel.from_pretrained(model, str(folder), adapter_name=name).eval())
+
+    def restore(self, label: str, engine: Generator) -> None:
+        """Select the old adapter on the model that both share."""
+        if _peft_name(label) in getattr(engine.model, "peft_config", {}):
+            engine.model.set_adapter(_peft_name(label))
+
+    def probe(self, engine: Generator) -> None:
+        """The adapter's shapes fit, its numbers are finite, and it ends."""
+        import torch
+
+        with torch.inference_mode():
+            coded = self._tokenizer(_PROBE, return_tensors="pt", add_special_tokens=False)
+            ids = coded["input_ids"].to(engine.model.device)
+            if not torch.isfinite(engine.model(input_ids=ids, logits_to_keep=1).logits).all():
+                raise BadAdapter("its output is not finite")
+        engine.run("", [_PROBE], max_new_tokens=8, fenced=[_PROBE_TEXT])
+
+
+def _peft_name(label: str) -> str:
+    return label.replace(".", "_").replace("/", "_")
+
+
+class MatcherStudent:
+    """An encoder that extracts and matches; its adapter is complete in itself, so there is no bare one."""
+
+    base_name = MATCHER_BASE
+
+    def __init__(self, settings: Settings, tick: Callable[[], None]) -> None:
+        self._settings, self._tick = settings, tick
+
+    def bare(self) -> Any:
+        """Raises Misconfigured: without an adapter it knows nothing."""
+        raise Misconfigured("BEYOND_INSIGHT_WRITER=matched needs an adapter; unset BEYOND_INSIGHT_ADAPTER or promote one")
+
+    def load(self, folder: Path, label: str, current: Any) -> Any:
+        """The matcher in the folder."""
+        return load_matcher(folder, threads=self._settings.threads, tick=self._tick)
+
+    def restore(self, label: str, engine: Any) -> None:
+        """Nothing is shared between two matchers."""
+
+    def probe(self, engine: Any) -> None:
+        """It reads a review, and its numbers are finite."""
+        import math
+        from datetime import UTC, datetime
+
+        review = Review(id="probe", source="probe", text=_PROBE_TEXT, rating=2, created_at=datetime(2026, 1, 1, tzinfo=UTC))
+        spans = engine.spans([review])[0]
+        if not all(math.isfinite(span.score) for span in spans):
+            raise BadAdapter("its output is not finite")
+        engine.issues([review])
+
+
+def make_student(settings: Settings, tick: Callable[[], None]) -> Student:
+    """The student that BEYOND_INSIGHT_WRITER names."""
+    return MatcherStudent(settings, tick) if settings.insight_writer == "matched" else LoraStudent(settings, tick)
