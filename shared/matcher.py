@@ -25,8 +25,8 @@ from shared.prompts import MAX_ISSUES
 from shared.review import THEMES, Issue, Review
 
 CONFIG = "matcher.json"
-MAX_TOKENS = 384
-_STRIDE = 64
+MAX_TOKENS = 192  # windows as long as the reviews it learned from
+STRIDE = 48
 _GAP_TOKENS = 2  # a run of evidence goes on over so many doubtful tokens
 _MIN_CHARS, _MAX_CHARS = 10, 300
 _NEAR_WEIGHT = 4.0  # of a nearest problem's similarity beside a theme's log probability
@@ -35,12 +35,15 @@ _SENTENCE_ENDS = ".!?\n"
 
 @dataclass(frozen=True)
 class Entry:
-    """A written problem and action. A general one fits many cases of its theme, a specific one only near-equal cases."""
+    """A written problem and action.
+
+    A broad one fits every case of its theme (there is one a theme), a general one many, a specific one near-equal cases.
+    """
 
     theme: str
     problem: str
     action: str
-    general: bool
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,22 @@ class Span:
     alike: float
 
 
+@dataclass(frozen=True)
+class Limits:
+    """From where on something counts; tuned on gold, kept in matcher.json.
+
+    `evidence`: a token's probability of being evidence. `score`: of a span (see Span). `alike`: similarity of the nearest
+    written problem of the theme; what resembles nothing ever written is mostly chatter. `general`: similarity from which
+    a general entry serves, below it the broad one. `specific`: similarity from which a specific entry's action is used.
+    """
+
+    evidence: float = 0.5
+    score: float = 1.6
+    alike: float = 0.3
+    general: float = 0.3
+    specific: float = 0.7
+
+
 class Matcher:
     """Finds issues.
 
@@ -68,23 +87,23 @@ class Matcher:
             vectors [rows, tokens, 384].
         bank: written problems and actions.
         vectors: float [entries, 384], unit length, in the bank's order.
-        threshold: probability from which a token counts as evidence.
-        floor: cosine similarity from which a specific entry is used.
+        limits: how sure it must be.
         budget: padded tokens per forward pass.
         tick: called after every forward pass.
     """
 
     def __init__(
         self, tokenizer: Any, forward: Callable[[np.ndarray, np.ndarray, np.ndarray], Sequence[np.ndarray]],
-        bank: Sequence[Entry], vectors: np.ndarray, *, threshold: float, floor: float, budget: int = 2048,
+        bank: Sequence[Entry], vectors: np.ndarray, limits: Limits, *, budget: int = 2048,
         tick: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._tokenizer, self._forward, self._tick = tokenizer, forward, tick
         self._bank, self._vectors = list(bank), vectors.astype(np.float32)
-        self._threshold, self._floor, self._budget = threshold, floor, budget
-        members = [(np.array([e.general for e in bank]), np.array([e.theme == t for e in bank])) for t in THEMES]
-        self._general = [np.flatnonzero(general & of) for general, of in members]  # per theme, in THEMES' order
-        self._specific = [np.flatnonzero(~general & of) for general, of in members]
+        self._limits, self._budget = limits, budget
+        self._broad, self._general, self._specific = (
+            [[i for i, e in enumerate(bank) if e.kind == kind and e.theme == theme] for theme in THEMES]
+            for kind in ("broad", "general", "specific")
+        )  # indices per theme, in THEMES' order
 
     def issues(self, reviews: Sequence[Review]) -> list[list[Issue]]:
         """0-3 issues per review, strongest evidence first; same order. Cost: one encoder pass over all tokens."""
@@ -106,7 +125,7 @@ class Matcher:
     def _windows(self, review: Review) -> list[dict[str, Any]]:
         """Overlapping windows over the whole review, so that nothing is cut off."""
         coded = self._tokenizer(
-            head(review), review.text, truncation="only_second", max_length=MAX_TOKENS, stride=_STRIDE,
+            head(review), review.text, truncation="only_second", max_length=MAX_TOKENS, stride=STRIDE,
             return_overflowing_tokens=True, return_offsets_mapping=True, return_token_type_ids=True,
         )  # fmt: skip
         return [
@@ -130,7 +149,7 @@ class Matcher:
         offsets, evidence = window["offsets"], 1 - themes[:, 0]
         runs: list[list[int]] = []
         for i, part in enumerate(window["part"]):
-            if part != 1 or evidence[i] < self._threshold:
+            if part != 1 or evidence[i] < self._limits.evidence:
                 continue
             near = runs and i - runs[-1][-1] <= _GAP_TOKENS + 1
             if near and not any(c in _SENTENCE_ENDS for c in text[offsets[runs[-1][-1]][1] : offsets[i][0]]):
@@ -146,33 +165,31 @@ class Matcher:
                 theme, alike = self._theme(themes[run[0] : run[-1] + 1, 1:].mean(0), near)
                 # Sure and long evidence first: a mean alone would favour scraps.
                 score = float(evidence[run].mean()) * math.sqrt(len(run))
-                out.append(Span(start, end, theme, near, score, alike))
+                if score >= self._limits.score and alike >= self._limits.alike:
+                    out.append(Span(start, end, theme, near, score, alike))
         return out
 
     def _theme(self, likely: np.ndarray, near: np.ndarray) -> tuple[int, float]:
         """The theme that both its own probability and the nearest written problem speak for, and that problem's similarity."""
-        best = np.array([near[np.concatenate([g, s])].max() for g, s in zip(self._general, self._specific, strict=True)])
+        known = zip(self._general, self._specific, strict=True)
+        best = np.array([near[general + specific].max() for general, specific in known])
         theme = int((np.log(likely + 1e-6) + _NEAR_WEIGHT * best).argmax())
         return theme, float(best[theme])
 
     def _issue(self, review: Review, span: Span) -> Issue:
         quote = review.text[span.start : span.end]
-        general = self._bank[_nearest(self._general[span.theme], span.near)]
+        general = self._of_kind(span, self._general, self._limits.general) or self._bank[self._broad[span.theme][0]]
+        specific = self._of_kind(span, self._specific, self._limits.specific)
         return Issue(
             theme=THEMES[span.theme], problem=general.problem, evidence=quote, start=span.start, end=span.end,  # type: ignore[arg-type]
-            action=self.match(span).action,
+            action=(specific or general).action,
         )  # fmt: skip
 
-    def match(self, span: Span) -> Entry:
-        """The entry whose action serves: a specific one of the theme from the floor up, otherwise the nearest general one."""
-        specific = self._specific[span.theme]
-        if len(specific) and span.near[i := _nearest(specific, span.near)] >= self._floor:
-            return self._bank[i]
-        return self._bank[_nearest(self._general[span.theme], span.near)]
-
-
-def _nearest(choice: np.ndarray, near: np.ndarray) -> int:
-    return int(choice[near[choice].argmax()])
+    def _of_kind(self, span: Span, kind: Sequence[list[int]], floor: float) -> Entry | None:
+        """The nearest entry of the span's theme among a kind, from the floor up."""
+        choice = kind[span.theme]
+        best = max(choice, key=lambda i: float(span.near[i]), default=None)
+        return self._bank[best] if best is not None and span.near[best] >= floor else None
 
 
 def head(review: Review) -> str:
@@ -232,4 +249,4 @@ def load_matcher(folder: Path, *, threads: int = 0, tick: Callable[[], None] = l
     def forward(ids: np.ndarray, mask: np.ndarray, kinds: np.ndarray) -> Sequence[np.ndarray]:
         return session.run(None, {"ids": ids, "mask": mask, "kinds": kinds})  # type: ignore[no-any-return]
 
-    return Matcher(tokenizer, forward, bank, vectors, threshold=config["threshold"], floor=config["floor"], tick=tick)
+    return Matcher(tokenizer, forward, bank, vectors, Limits(**config["limits"]), tick=tick)

@@ -43,10 +43,11 @@ def test_it_is_valid_by_the_compose_specification(compose, schema):
 
 
 def test_the_commands_are_those_that_tests_run(compose):
-    """test_faults.py and test_flow.py run `beyond webhook --port` and `beyond work`; the server's settings are ours."""
+    """test_faults.py, test_flow.py and test_cycle.py run webhook, work and schedule; the server's settings are ours."""
     services = compose["services"]
     assert services["webhook"]["command"][:2] == ["beyond", "webhook"]
     assert services["worker"]["command"] == services["worker-gpu"]["command"] == ["beyond", "work"]
+    assert services["trainer"]["command"][:3] == ["beyond", "schedule", "--every"]
     server = services["valkey"]["command"]
     from shared.guardian import CONFIG
 

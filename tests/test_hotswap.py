@@ -21,7 +21,9 @@ class World:
     def __init__(self, settings, tmp_path, merge, kind):  # type: ignore[no-untyped-def]
         self.base = tiny.causal(tmp_path / "base", kind)
         self.tmp, self.warnings, self.now = tmp_path, [], 0.0
-        self.settings = settings.model_copy(update={"insight_writer": "generated", "insight_model": str(self.base), "merge_adapter": merge})
+        self.settings = settings.model_copy(
+            update={"insight_writer": "generated", "insight_model": str(self.base), "merge_adapter": merge}
+        )
         self.registry = Registry(str(settings.home / "adapters"), tmp_path / "cache")
 
     def publish(self, seed, **change):  # type: ignore[no-untyped-def]

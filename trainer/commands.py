@@ -32,6 +32,7 @@ def plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--most", default=500, show_default=True, type=click.IntRange(1), help="new reviews to sample"),
             click.option("--margin", default=0.0, show_default=True, help="a refresh may be worse by so much"),
             click.option("--min-examples", default=40, show_default=True, help="reviews the holdout must have"),
+            click.option("--marks", default="", help="verdicts on spans of stored reviews, for a matched student"),
             click.option("--from-champion", is_flag=True, help="go on from the promoted adapter, not from the base"),
             click.option("--licence", default="", help="noted in the adapter's manifest"),
         ]
@@ -94,7 +95,7 @@ def sample(base: str | None, name: str | None, **options: Any) -> None:
 
     settings, _, store = _opened(base)
     run = open_run(settings.home, _plan(options), name)
-    Cycle(run, settings, store.all, lambda line: click.echo(line, err=True)).step("sample")
+    Cycle(run, settings, store, lambda line: click.echo(line, err=True)).step("sample")
     click.echo(run.folder)
 
 
@@ -108,7 +109,7 @@ def _step(name: str, text: str) -> click.Command:
         from trainer.run import Run
 
         settings, _, store = _opened(base)
-        Cycle(Run(folder), settings, store.all, click.echo).step(name)
+        Cycle(Run(folder), settings, store, click.echo).step(name)
 
     return run_step
 

@@ -6,10 +6,8 @@ the order and the data between the steps, not how any of them works.
 
 from __future__ import annotations
 
-import hashlib
-import heapq
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,8 @@ from shared.emotion_model import load_emotions
 from shared.errors import Misconfigured
 from shared.models import file_sha256, resolve
 from shared.prompts import TASKS
-from shared.review import Analysis, Review
 from shared.settings import MATCHER_BASE, Settings, base_name
+from shared.store import Store
 from trainer import label as labelling
 from trainer import matcher, report
 from trainer import promote as gate
@@ -32,17 +30,16 @@ from trainer.finetune import RECIPES, Recipe, finetune
 from trainer.run import STEPS, Run
 from trainer.teachers import make_teacher
 
-Stored = Callable[[], Iterable[tuple[Review, Analysis | None]]]
 _DEV_SHARE = 0.04
 
 
 @dataclass
 class Cycle:
-    """What all steps need. `stored` gives the reviews, `say` takes a line of progress."""
+    """What all steps need: the run, the store, and where a line of progress goes."""
 
     run: Run
     settings: Settings
-    stored: Stored
+    store: Store
     say: Callable[[str], None] = print
 
     def __post_init__(self) -> None:
@@ -87,7 +84,7 @@ class Cycle:
                     found.left_out["near-duplicate"] += 1
         else:
             cache = self._cache(teacher)
-            found = sampling.sample(self.stored(), plan.most, lambda one: cache.get(one) is not None)
+            found = sampling.sample(self.store.all(), plan.most, lambda one: cache.get(one) is not None)
         without = [i for i, one in enumerate(found.labels) if not one.emotions]
         if without:
             felt = load_emotions(self.settings).classify([found.labels[i].review.text for i in without])
@@ -123,9 +120,10 @@ class Cycle:
             # The bank takes every label: more written problems can only help to find a near one.
             out = self.run.folder / "adapter"
             base = resolve(f"wheel:{MATCHER_BASE}", self.settings.cache)
+            marks = matcher.read_marks(Path(plan.marks), self.store.reviews) if plan.marks else []
             facts = matcher.train(
-                labels, base, out, calm=self._calm(len(labels) // 2), epochs=int(plan.epochs or matcher.EPOCHS),
-                rate=plan.rate or matcher.RATE, checkpoints=self.run.folder / "checkpoints", say=self.say,
+                labels, base, out, marks=marks, epochs=int(plan.epochs or matcher.EPOCHS), rate=plan.rate or matcher.RATE,
+                checkpoints=self.run.folder / "checkpoints", say=self.say,
             )  # fmt: skip
             return dict(facts)
         recipe = chosen_recipe(plan.recipe, epochs=plan.epochs, rate=plan.rate)
@@ -136,11 +134,6 @@ class Cycle:
             start=start, say=self.say,
         )  # fmt: skip
         return dict(facts)
-
-    def _calm(self, most: int) -> list[Review]:
-        """Up to `most` stored five-star reviews, the same ones next time: nothing went wrong in nearly all of them."""
-        best = (r for r, _ in self.stored() if r.rating == 5 and not held_out(r.id))
-        return heapq.nsmallest(most, best, key=lambda r: hashlib.sha256(r.id.encode()).digest())
 
     @property
     def matched(self) -> bool:

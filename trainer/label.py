@@ -149,12 +149,12 @@ def checked(label: Label, task: str) -> Label:
     text = getattr(label, task)
     if not isinstance(text, str) or not text.strip():
         raise Dropped("no answer")
+    if echoes(text, INSTRUCTIONS[task]) or "<<<" in text:
+        raise Dropped("echo of the prompt")
     if offers_unsupported(text, label.review.text):
         raise Dropped("unsupported offer")
     if cut_off(text):
         raise Dropped("truncated")
-    if echoes(text, INSTRUCTIONS[task]) or "<<<" in text:
-        raise Dropped("echo of the prompt")
     return label
 
 

@@ -13,7 +13,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from transformers import AutoModel, AutoTokenizer
 
 from shared.errors import Misconfigured
-from shared.matcher import CONFIG, MAX_TOKENS, Entry, head
+from shared.matcher import CONFIG, MAX_TOKENS, STRIDE, Entry, Limits, head
 from shared.review import THEMES, Review
 from trainer.emotions import batches
 from trainer.examples import Label
@@ -32,7 +32,6 @@ from trainer.finetune import NotANumber
 
 PLAYBOOK = Path(__file__).parent / "playbook.jsonl"
 EPOCHS, RATE = 12, 3e-4
-THRESHOLD, FLOOR = 0.4, 0.7
 _TEMPERATURE, _SAME_THEME = 0.07, 0.1
 _BATCH = 16
 
@@ -57,12 +56,9 @@ class Encoder(nn.Module):
 
 
 def bank_of(labels: Sequence[Label]) -> list[Entry]:
-    """General entries of the playbook, then the specific ones of the labels."""
-    general = [
-        Entry(row["theme"], row["situation"], row["action"], True)
-        for row in map(json.loads, PLAYBOOK.read_text(encoding="utf-8").splitlines())
-    ]
-    return general + [Entry(i.theme, i.problem, i.action, False) for label in labels for i in label.issues or ()]
+    """Broad and general entries of the playbook, then the specific ones of the labels."""
+    written = [Entry(**json.loads(line)) for line in PLAYBOOK.read_text(encoding="utf-8").splitlines()]
+    return written + [Entry(i.theme, i.problem, i.action, "specific") for label in labels for i in label.issues or ()]
 
 
 @torch.inference_mode()
@@ -77,21 +73,80 @@ def embed(base: Path, texts: Sequence[str]) -> np.ndarray:
     return np.concatenate(out)
 
 
-def _coded(tokenizer: Any, label: Label, first: int) -> dict[str, Any]:
-    """Ids, a theme per token (-100: not of the review), and (bank index, first token, last token) per issue."""
+@dataclass(frozen=True)
+class Mark:
+    """A person's verdict on a span of a review: evidence of `theme`, or (None) of nothing. Of the rest it says nothing."""
+
+    review: Review
+    start: int
+    end: int
+    theme: str | None
+
+
+def read_marks(path: Path, find: Callable[[Sequence[str]], Sequence[Review | None]]) -> list[Mark]:
+    """Marks from JSON lines {id, start, end, theme}; texts are not in the file, `find` (Store.reviews) brings them.
+
+    Raises:
+        Misconfigured: a line has another form. Marks of reviews that are not stored are left out.
+    """
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+            if row["theme"] is not None and row["theme"] not in THEMES:
+                raise ValueError(f"unknown theme {row['theme']!r}")
+            rows.append((str(row["id"]), int(row["start"]), int(row["end"]), row["theme"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise Misconfigured(f"{path}:{number}: not a mark {{id, start, end, theme}}: {error}") from None
+    reviews = find([row[0] for row in rows])
+    return [Mark(review, *row[1:]) for review, row in zip(reviews, rows, strict=True) if review is not None]
+
+
+def _windows(tokenizer: Any, review: Review, fill: int) -> list[dict[str, Any]]:
+    """Windows of a review as the matcher will see them; every token's theme is `fill`, or -100: not of the review."""
     coded = tokenizer(
-        head(label.review), label.review.text, truncation="only_second", max_length=MAX_TOKENS, return_offsets_mapping=True
-    )
-    offsets, parts = coded["offset_mapping"], coded.sequence_ids()
-    themes = [0 if part == 1 else -100 for part in parts]
-    spans = []
-    for number, issue in enumerate(label.issues or ()):
-        inside = [i for i, (a, b) in enumerate(offsets) if parts[i] == 1 and a < issue.end and b > issue.start]
-        for i in inside:
-            themes[i] = 1 + THEMES.index(issue.theme)
-        if inside:
-            spans.append((first + number, inside[0], inside[-1] + 1))
-    return {"ids": coded["input_ids"], "kinds": coded["token_type_ids"], "themes": themes, "spans": spans}
+        head(review), review.text, truncation="only_second", max_length=MAX_TOKENS, stride=STRIDE,
+        return_overflowing_tokens=True, return_offsets_mapping=True,
+    )  # fmt: skip
+    out = []
+    for i, (ids, kinds, offsets) in enumerate(
+        zip(coded["input_ids"], coded["token_type_ids"], coded["offset_mapping"], strict=True)
+    ):
+        own = [part == 1 for part in coded.sequence_ids(i)]
+        themes = [fill if mine else -100 for mine in own]
+        out.append({"ids": ids, "kinds": kinds, "offsets": offsets, "own": own, "themes": themes, "spans": []})
+    return out
+
+
+def _paint(window: dict[str, Any], start: int, end: int, theme: int) -> tuple[int, int] | None:
+    """Give the tokens of [start, end) a theme; returns the first and one past the last of them, None if none is inside."""
+    offsets = window["offsets"]
+    inside = [i for i, (a, b) in enumerate(offsets) if window["own"][i] and a < end and b > start]
+    for i in inside:
+        window["themes"][i] = theme
+    return (inside[0], inside[-1] + 1) if inside else None
+
+
+def _rows(tokenizer: Any, labels: Sequence[Label], marks: Sequence[Mark], first: int) -> list[dict[str, Any]]:
+    """Training windows: of labels, whole; of marked reviews, the marked spans only, twice as often."""
+    out = []
+    for label in labels:
+        windows = _windows(tokenizer, label.review, 0)
+        for number, issue in enumerate(label.issues or ()):
+            for window in windows:
+                if found := _paint(window, issue.start, issue.end, 1 + THEMES.index(issue.theme)):
+                    window["spans"].append((first + number, *found))
+        first += len(label.issues or ())
+        out += windows
+    marked: dict[str, list[Mark]] = {}
+    for mark in marks:
+        marked.setdefault(mark.review.id, []).append(mark)
+    for group in marked.values():
+        for window in _windows(tokenizer, group[0].review, -100):
+            hits = [_paint(window, m.start, m.end, 0 if m.theme is None else 1 + THEMES.index(m.theme)) for m in group]
+            if any(hits):
+                out += [window, window]
+    return out
 
 
 def _padded(rows: Sequence[dict[str, Any]], name: str, fill: int) -> torch.Tensor:
@@ -100,7 +155,7 @@ def _padded(rows: Sequence[dict[str, Any]], name: str, fill: int) -> torch.Tenso
 
 
 def train(
-    labels: Sequence[Label], base: Path, out: Path, *, calm: Sequence[Review] = (), epochs: int = EPOCHS,
+    labels: Sequence[Label], base: Path, out: Path, *, marks: Sequence[Mark] = (), epochs: int = EPOCHS,
     rate: float = RATE, seed: int = 0, checkpoints: Path | None = None, say: Callable[[str], None] = print,
 ) -> dict[str, float]:  # fmt: skip
     """Train, quantise and write a matcher.
@@ -109,8 +164,7 @@ def train(
         labels: reviews with their issues; reviews without any teach when to be silent.
         base: folder of all-MiniLM-L6-v2.
         out: folder to write.
-        calm: reviews in which nothing went wrong, e.g. five-star ones of the same platform: they teach which chatter is no
-            evidence. Their ratings are hidden, or the model would learn to read the rating only.
+        marks: verdicts on single spans, for a kind of text that the labels lack.
         epochs: passes over the labels.
         rate: peak learning rate of the encoder; the new heads learn at 2e-3.
         seed: of weights, order and dropout.
@@ -118,7 +172,7 @@ def train(
         say: called with one line of progress at a time.
 
     Returns:
-        {"loss": of the last epoch, "reviews": ..., "calm": ..., "entries": ...}.
+        {"loss": of the last epoch, "reviews": ..., "marks": ..., "entries": ...}.
 
     Raises:
         Misconfigured: too few labels.
@@ -130,13 +184,8 @@ def train(
     tokenizer, model = AutoTokenizer.from_pretrained(str(base)), Encoder(base)
     bank = bank_of(labels)
     vectors = embed(base, [entry.problem for entry in bank])
-    targets, near, general = torch.from_numpy(vectors), _nearness(bank, vectors), sum(entry.general for entry in bank)
-    rows, first = [], general
-    for label in labels:
-        rows.append(_coded(tokenizer, label, first))
-        first += len(label.issues or ())
-    for number, review in enumerate(calm):
-        rows.append(_coded(tokenizer, Label(review.model_copy(update={"rating": 1.0 + number % 3})), 0))
+    targets, near, general = torch.from_numpy(vectors), _nearness(bank, vectors), sum(entry.kind != "specific" for entry in bank)
+    rows = _rows(tokenizer, labels, marks, general)
     heads = [*model.theme.parameters(), *model.problem.parameters()]
     optimiser = torch.optim.AdamW(
         [{"params": model.encoder.parameters(), "lr": rate}, {"params": heads, "lr": 2e-3}], betas=(0.9, 0.98),
@@ -166,7 +215,12 @@ def train(
         say(f"matcher: epoch {epoch + 1}/{epochs} loss {np.mean(losses):.3f} {left:.0f} s left")
         _keep(checkpoints, state, epoch + 1)
     _write(model.eval(), base, bank, vectors, out)
-    return {"loss": float(np.mean(losses)), "reviews": float(len(labels)), "calm": float(len(calm)), "entries": float(len(bank))}
+    return {
+        "loss": float(np.mean(losses)),
+        "reviews": float(len(labels)),
+        "marks": float(len(marks)),
+        "entries": float(len(bank)),
+    }
 
 
 def _resume(folder: Path | None, state: dict[str, Any]) -> int:
@@ -238,5 +292,5 @@ def _write(model: Encoder, base: Path, bank: Sequence[Entry], vectors: np.ndarra
     (out / "bank.jsonl").write_text(
         "".join(json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in bank), encoding="utf-8"
     )
-    config = {"themes": list(THEMES), "threshold": THRESHOLD, "floor": FLOOR, "base": base.name}
+    config = {"themes": list(THEMES), "limits": asdict(Limits()), "base": base.name}
     (out / CONFIG).write_text(json.dumps(config, indent=1) + "\n")

@@ -63,7 +63,7 @@ def publish(registry: Registry, name: str, repo: str, *, endpoint: str | None = 
         shutil.copytree(folder, copy)
         (copy / "README.md").write_text(card(manifest))
         try:
-            api.create_repo(repo, private=True, exist_ok=True)
+            _create(api, repo)
             done = api.upload_folder(repo_id=repo, folder_path=str(copy), commit_message=f"Adapter {manifest.id}")
         except HFValidationError as error:
             raise Misconfigured(f"{repo}: {error}") from None
@@ -74,3 +74,14 @@ def publish(registry: Registry, name: str, repo: str, *, endpoint: str | None = 
         except Exception as error:  # connection errors of whatever HTTP library the client uses
             raise TemporaryFailure(f"the hub cannot be reached: {type(error).__name__}: {error}") from error
     return str(getattr(done, "commit_url", done))
+
+
+def _create(api: Any, repo: str) -> None:
+    """Create the repository unless it exists. The client's own `exist_ok` hides a refusal on hubs other than the default."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        api.create_repo(repo, private=True)
+    except HfHubHTTPError as error:
+        if error.response is None or error.response.status_code != 409:
+            raise

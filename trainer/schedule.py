@@ -151,5 +151,5 @@ def train(plan: Plan, settings: Settings, store: Store, say: Callable[[str], Non
 
     run = open_run(settings.home, plan, name)
     say(f"run {run.folder}")
-    Cycle(run, settings, store.all, say).until()
+    Cycle(run, settings, store, say).until()
     return run
