@@ -101,3 +101,14 @@ def test_a_worker_whose_model_is_missing_says_so_and_costs_no_job_a_retry(proces
     failed = processes.run("work", "--burst", BEYOND_INSIGHT_MODEL="/nowhere/model")
     assert failed.returncode == 1 and "/nowhere/model" in failed.stderr
     assert load(server, [BACKFILL])[BACKFILL] == (1, 0, 0)
+
+
+def test_a_worker_whose_server_and_supervisor_are_gone_does_not_stay(processes, settings, store):
+    from shared import broker
+
+    worker = processes.worker()
+    assert wait_until(lambda: store.connection.scard("rq:workers") == 1, 60)
+    broker.release(settings.home)
+    store.connection.shutdown(nosave=True)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(40) is not None

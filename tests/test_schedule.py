@@ -9,7 +9,6 @@ from redis.lock import Lock
 from shared.errors import Misconfigured, TemporaryFailure
 from shared.queues import TRAINING, load
 from tests.conftest import make_review, wait_until
-from trainer import schedule
 from trainer.run import Plan
 from trainer.schedule import LOCK, Schedule, exclusive
 
@@ -55,10 +54,10 @@ def test_a_wrong_schedule_is_explained(store, server, options):
 
 def test_two_machines_never_train_at_once_and_the_second_waits(server):
     entered = threading.Event()
-    with exclusive(server, lambda: None):
+    with exclusive(server, 20, lambda text: None):
 
         def second() -> None:
-            with exclusive(server, lambda: None):
+            with exclusive(server, 20, lambda text: None):
                 entered.set()
 
         thread = threading.Thread(target=second)
@@ -68,9 +67,8 @@ def test_two_machines_never_train_at_once_and_the_second_waits(server):
     thread.join()
 
 
-def test_a_lost_lock_stops_the_cycle_before_it_promotes(server, monkeypatch):
-    monkeypatch.setattr(schedule, "LOCK_SECONDS", 0.4)
-    with exclusive(server, lambda: None) as ours:
+def test_a_lost_lock_stops_the_cycle_before_it_promotes(server):
+    with exclusive(server, 0.4, lambda text: None) as ours:
         ours()
         server.delete(LOCK)
         assert Lock(server, LOCK, timeout=30).acquire(blocking=False), "another machine took it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -72,7 +73,8 @@ def train(base: str | None, name: str | None, **options: Any) -> None:
     from trainer.schedule import train as cycle
 
     settings, connection, store = _opened(base)
-    with exclusive(connection, lambda: None) as ours:
+    told = functools.cache(lambda text: click.echo(text, err=True))  # once
+    with exclusive(connection, settings.lease_seconds, told) as ours:
 
         def say(line: str) -> None:
             ours()

@@ -26,7 +26,6 @@ from trainer.cycle import Cycle
 from trainer.run import Plan, Run
 
 LOCK = "b:training:lock"
-LOCK_SECONDS = 60.0
 
 
 class Schedule:
@@ -75,20 +74,25 @@ class Schedule:
 
 
 @contextmanager
-def exclusive(connection: redis.Redis, tick: Callable[[], None]) -> Iterator[Callable[[], None]]:
+def exclusive(connection: redis.Redis, seconds: float, waiting: Callable[[str], None]) -> Iterator[Callable[[], None]]:
     """Hold the training lock; waits until it is free, and renews it meanwhile.
+
+    Args:
+        connection: the server.
+        seconds: a silent holder loses the lock after this.
+        waiting: called with a sentence every second while another holds it.
 
     Yields:
         A function that raises TemporaryFailure once the lock was lost: then another machine may be training.
     """
-    lock = Lock(connection, LOCK, timeout=LOCK_SECONDS, thread_local=False)
+    lock = Lock(connection, LOCK, timeout=seconds, thread_local=False)
     while not lock.acquire(blocking_timeout=1):
-        tick()
+        waiting(f"another training holds the lock, or was killed less than {seconds:g} s ago: waiting")
     stop, lost = threading.Event(), threading.Event()
 
     def renew() -> None:
         last = time.monotonic()
-        while not stop.wait(LOCK_SECONDS / 4):
+        while not stop.wait(seconds / 4):
             try:
                 lock.reacquire()
                 last = time.monotonic()
@@ -97,7 +101,7 @@ def exclusive(connection: redis.Redis, tick: Callable[[], None]) -> Iterator[Cal
                     lost.set()
                     return
             except RedisError:  # a restarting server: try again while the lock would still be ours
-                if time.monotonic() - last > LOCK_SECONDS:
+                if time.monotonic() - last > seconds:
                     lost.set()
                     return
 
@@ -128,7 +132,7 @@ def batch(
 
     def _one(text: str) -> Exception | None:
         try:
-            with exclusive(connection, tick) as ours:
+            with exclusive(connection, settings.lease_seconds, lambda text: tick()) as ours:
 
                 def progress(line: str) -> None:
                     tick()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import faulthandler
 import importlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,7 @@ from shared.telemetry import configure, log
 BatchFunction = Callable[[Sequence[str]], "list[Exception | None]"]
 # What a job may name, and how to make the function that runs it, which loads models.
 BATCH_FUNCTIONS: dict[str, Callable[[BatchWorker], BatchFunction]] = {}
+_STOP_SECONDS = 10  # an idle worker needs one or two to stop
 EX_CONFIG = 78  # sysexits.h; the supervisor does not restart a worker that can never start
 
 
@@ -46,6 +48,7 @@ class NotAllowed(Exception):
 class BatchWorker(SimpleWorker):
     """Claims jobs of one queue and one lane, runs them as one batch, settles each; see the module's docstring."""
 
+    _stop_requested: bool  # RQ's
     settings: Settings | None = None  # `rq worker` constructs us, so settings come from the environment
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -61,13 +64,25 @@ class BatchWorker(SimpleWorker):
         self.queue_class.worker_name = self.name
         self.log_job_description = False
         self._functions: dict[str, BatchFunction] = {}
+        self._in_batch = False
         self._say = log("worker")
 
     # -- the stop signal -------------------------------------------------------------------------------------------
 
     def _shutdown(self) -> None:
         """Warm stop: finish and settle the batch in hand. RQ would raise in the middle of a claim (rq #2236)."""
+        if not self._stop_requested:
+            threading.Thread(target=self._leave_anyway, daemon=True).start()
         self._stop_requested = True
+
+    def _leave_anyway(self) -> None:
+        """RQ's wait for a lost server never looks at the stop flag: an idle worker that is still here after a while goes."""
+        idle_seconds = 0
+        while idle_seconds < _STOP_SECONDS:
+            time.sleep(1)
+            idle_seconds = 0 if self._in_batch else idle_seconds + 1
+        self._say.warning("stopped_without_server")
+        os._exit(1)
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
         """RQ's wait for a job, in slices of 1 s, so that a stop signal is seen while idle and leases are swept often."""
@@ -94,6 +109,7 @@ class BatchWorker(SimpleWorker):
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Claim companions for `job`, run them together, settle each."""
+        self._in_batch = True
         self.set_state(WorkerStatus.BUSY)
         jobs = [job, *self._companions(job, queue)]
         executions = {j.id: Execution(j.execution_id, j.id, self.connection, self.name) for j in jobs}
@@ -102,6 +118,7 @@ class BatchWorker(SimpleWorker):
                 for name, group in self._by_function(jobs, queue, executions).items():
                     self._run(name, group, queue, executions)
         finally:
+            self._in_batch = False
             self.set_state(WorkerStatus.IDLE)
 
     def _companions(self, first: Job, queue: Queue) -> list[Job]:
