@@ -11,8 +11,8 @@ install: $(VENV)/.installed
 # torch first and by itself, with pip: otherwise another package may pull in the CUDA build, which is gigabytes.
 $(VENV)/.installed: pyproject.toml
 	$(PY) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,dev]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[train,dev]'
 	touch $@
 
 demo: install

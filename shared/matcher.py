@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ _GAP_TOKENS = 2  # a run of evidence goes on over so many doubtful tokens
 _MIN_CHARS, _MAX_CHARS = 10, 300
 _NEAR_WEIGHT = 4.0  # of a nearest problem's similarity beside a theme's log probability
 _SENTENCE_ENDS = ".!?\n"
+_REACH_CHARS = 45
+_EDGE = re.compile(r"[.!?;:,\n()…]+|\s[-–—]+\s|\s(?:but|although|because|so)(?=\s)")
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ class Matcher:
                 runs.append([i])
         out = []
         for run in runs:
-            start, end = _whole_words(text, offsets[run[0]][0], offsets[run[-1]][1])
+            start, end = _whole_words(text, *_clause(text, offsets[run[0]][0], offsets[run[-1]][1]))
             if end - start >= _MIN_CHARS:
                 vector = vectors[run[0] : run[-1] + 1].mean(0)
                 near = self._vectors @ (vector / (np.linalg.norm(vector) + 1e-9))
@@ -197,6 +200,18 @@ def head(review: Review) -> str:
     return f"{review.rating:g} stars" if review.rating is not None else "unrated"
 
 
+def _clause(text: str, start: int, end: int) -> tuple[int, int]:
+    """Widen to the clause's ends where they are near: a quote that stops in mid-phrase is hard to read."""
+    before, after = text[max(0, start - _REACH_CHARS) : start], text[end : end + _REACH_CHARS]
+    opens = [match.end() for match in _EDGE.finditer(before)]
+    if opens or start <= _REACH_CHARS:
+        start -= len(before) - max(opens, default=0)
+    closes = _EDGE.search(after)
+    if closes is not None or end + _REACH_CHARS >= len(text):
+        end += closes.start() if closes is not None else len(after)
+    return start, end
+
+
 def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:
     """Widen to whole words, drop surrounding space and stray punctuation, cut what is too long at a word."""
     while start > 0 and text[start - 1].isalnum() and text[start].isalnum():
@@ -205,6 +220,8 @@ def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:
         end += 1
     while start < end and text[start] in " \t\r\n.,;:!?)-":
         start += 1
+    if joined := re.match(r"(?:and|but|so|because|although)\s+", text[start:end], re.I):
+        start += joined.end()
     if end - start > _MAX_CHARS:
         end = start + len(text[start : start + _MAX_CHARS].rsplit(" ", 1)[0])
     while end > start and text[end - 1] in " \t\r\n.,;:(-":
