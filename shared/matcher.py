@@ -75,7 +75,7 @@ class Limits:
     """
 
     evidence: float = 0.5
-    score: float = 1.6
+    score: float = 1.0
     alike: float = 0.3
     general: float = 0.3
     specific: float = 0.7
@@ -110,10 +110,10 @@ class Matcher:
 
     def issues(self, reviews: Sequence[Review]) -> list[list[Issue]]:
         """0-3 issues per review, strongest evidence first; same order. Cost: one encoder pass over all tokens."""
-        return [[self._issue(review, span) for span in spans] for review, spans in zip(reviews, self.spans(reviews), strict=True)]
+        return [self._distinct(review, spans) for review, spans in zip(reviews, self.spans(reviews), strict=True)]
 
     def spans(self, reviews: Sequence[Review]) -> list[list[Span]]:
-        """The quotes of each review: at most 3, not overlapping, best first."""
+        """The quotes of each review, not overlapping, best first."""
         windows = [(r, w) for r, review in enumerate(reviews) for w in self._windows(review)]
         found: list[list[Span]] = [[] for _ in reviews]
         for batch in token_batches([len(w["ids"]) for _, w in windows], self._budget):
@@ -179,6 +179,14 @@ class Matcher:
         theme = int((np.log(likely + 1e-6) + _NEAR_WEIGHT * best).argmax())
         return theme, float(best[theme])
 
+    def _distinct(self, review: Review, spans: Sequence[Span]) -> list[Issue]:
+        """The best issue of each problem: shown twice it would look like two."""
+        out: dict[str, Issue] = {}
+        for span in spans:
+            issue = self._issue(review, span)
+            out.setdefault(issue.problem, issue)
+        return list(out.values())[:MAX_ISSUES]
+
     def _issue(self, review: Review, span: Span) -> Issue:
         quote = review.text[span.start : span.end]
         general = self._of_kind(span, self._general, self._limits.general) or self._bank[self._broad[span.theme][0]]
@@ -232,7 +240,7 @@ def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:
 def _best(spans: Sequence[Span]) -> list[Span]:
     out: list[Span] = []
     for span in sorted(spans, key=lambda s: (-s.score, s.start)):
-        if len(out) < MAX_ISSUES and not any(span.start < o.end and o.start < span.end for o in out):
+        if not any(span.start < o.end and o.start < span.end for o in out):
             out.append(span)
     return out
 

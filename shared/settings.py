@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     cache: Path = Field(default_factory=lambda: Path.home() / ".cache" / "beyond-sentiment", description="fetched weights")
 
     emotion_model: str = ""
-    insight_writer: Literal["", "matched", "generated"] = Field(default="", description="matched: no language model")
+    insight_writer: Literal["", "matched", "generated"] = Field(default="", description="or set BEYOND_INSIGHT_MODEL")
     insight_model: str = Field(default="", description="language model of the generated writer, of replies; or none")
     insight_adapter: str = Field(default="promoted", description="promoted | packaged | none | a folder")
     merge_adapter: bool = Field(default=True, description="merge into a copy of the base: faster, needs twice its memory")
@@ -106,6 +106,8 @@ class Settings(BaseSettings):
         for name, value in PRESETS[self.preset].items():
             if name not in self.model_fields_set:
                 object.__setattr__(self, name, value)
+        if "insight_model" in self.model_fields_set and "insight_writer" not in self.model_fields_set:
+            object.__setattr__(self, "insight_writer", "generated")  # who names a language model wants it to write
 
     def shown(self) -> dict[str, str]:
         """Every setting as text, secrets masked; a URL's password too."""

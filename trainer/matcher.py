@@ -13,7 +13,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from shared.review import THEMES, Review
 from trainer.emotions import batches
 from trainer.examples import Label
 from trainer.finetune import NotANumber
+from trainer.marks import Mark, by_review
 
 PLAYBOOK = Path(__file__).parent / "playbook.jsonl"
 EPOCHS, RATE = 12, 3e-4
@@ -73,37 +74,8 @@ def embed(base: Path, texts: Sequence[str]) -> np.ndarray:
     return np.concatenate(out)
 
 
-@dataclass(frozen=True)
-class Mark:
-    """A person's verdict on a span of a review: evidence of `theme`, or (None) of nothing. Of the rest it says nothing."""
-
-    review: Review
-    start: int
-    end: int
-    theme: str | None
-
-
-def read_marks(path: Path, find: Callable[[Sequence[str]], Sequence[Review | None]]) -> list[Mark]:
-    """Marks from JSON lines {id, start, end, theme}; texts are not in the file, `find` (Store.reviews) brings them.
-
-    Raises:
-        Misconfigured: a line has another form. Marks of reviews that are not stored are left out.
-    """
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            row = json.loads(line)
-            if row["theme"] is not None and row["theme"] not in THEMES:
-                raise ValueError(f"unknown theme {row['theme']!r}")
-            rows.append((str(row["id"]), int(row["start"]), int(row["end"]), row["theme"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise Misconfigured(f"{path}:{number}: not a mark {{id, start, end, theme}}: {error}") from None
-    reviews = find([row[0] for row in rows])
-    return [Mark(review, *row[1:]) for review, row in zip(reviews, rows, strict=True) if review is not None]
-
-
-def _windows(tokenizer: Any, review: Review, fill: int) -> list[dict[str, Any]]:
-    """Windows of a review as the matcher will see them; every token's theme is `fill`, or -100: not of the review."""
+def _windows(tokenizer: Any, review: Review) -> list[dict[str, Any]]:
+    """Windows of a review as the matcher will see them; a token's theme is 0 (no evidence), or -100: not of the review."""
     coded = tokenizer(
         head(review), review.text, truncation="only_second", max_length=MAX_TOKENS, stride=STRIDE,
         return_overflowing_tokens=True, return_offsets_mapping=True,
@@ -113,7 +85,7 @@ def _windows(tokenizer: Any, review: Review, fill: int) -> list[dict[str, Any]]:
         zip(coded["input_ids"], coded["token_type_ids"], coded["offset_mapping"], strict=True)
     ):
         own = [part == 1 for part in coded.sequence_ids(i)]
-        themes = [fill if mine else -100 for mine in own]
+        themes = [0 if mine else -100 for mine in own]
         out.append({"ids": ids, "kinds": kinds, "offsets": offsets, "own": own, "themes": themes, "spans": []})
     return out
 
@@ -127,26 +99,31 @@ def _paint(window: dict[str, Any], start: int, end: int, theme: int) -> tuple[in
     return (inside[0], inside[-1] + 1) if inside else None
 
 
-def _rows(tokenizer: Any, labels: Sequence[Label], marks: Sequence[Mark], first: int) -> list[dict[str, Any]]:
-    """Training windows: of labels, whole; of marked reviews, the marked spans only, twice as often."""
+def _rows(tokenizer: Any, labels: Sequence[Label], marks: Sequence[Mark], bank: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Training windows of labelled and of marked reviews; `spans`: (index in the bank, first token, one past the last)."""
     out = []
+    index = sum(entry.kind != "specific" for entry in bank)  # of the label's next issue in the bank
     for label in labels:
-        windows = _windows(tokenizer, label.review, 0)
-        for number, issue in enumerate(label.issues or ()):
-            for window in windows:
-                if found := _paint(window, issue.start, issue.end, 1 + THEMES.index(issue.theme)):
-                    window["spans"].append((first + number, *found))
-        first += len(label.issues or ())
+        windows = _windows(tokenizer, label.review)
+        for issue in label.issues or ():
+            _mark(windows, issue.start, issue.end, issue.theme, index)
+            index += 1
         out += windows
-    marked: dict[str, list[Mark]] = {}
-    for mark in marks:
-        marked.setdefault(mark.review.id, []).append(mark)
-    for group in marked.values():
-        for window in _windows(tokenizer, group[0].review, -100):
-            hits = [_paint(window, m.start, m.end, 0 if m.theme is None else 1 + THEMES.index(m.theme)) for m in group]
-            if any(hits):
-                out += [window, window]
+    places = {entry.problem: i for i, entry in enumerate(bank) if entry.kind != "specific"}
+    for group in by_review(marks):
+        windows = _windows(tokenizer, group[0].review)
+        for mark in group:
+            if mark.theme is not None:
+                _mark(windows, mark.start, mark.end, mark.theme, places.get(mark.problem or ""))
+        out += windows
     return out
+
+
+def _mark(windows: Sequence[dict[str, Any]], start: int, end: int, theme: str, index: int | None) -> None:
+    for window in windows:
+        found = _paint(window, start, end, 1 + THEMES.index(theme))
+        if found and index is not None:
+            window["spans"].append((index, *found))
 
 
 def _padded(rows: Sequence[dict[str, Any]], name: str, fill: int) -> torch.Tensor:
@@ -164,7 +141,7 @@ def train(
         labels: reviews with their issues; reviews without any teach when to be silent.
         base: folder of all-MiniLM-L6-v2.
         out: folder to write.
-        marks: verdicts on single spans, for a kind of text that the labels lack.
+        marks: verdicts on spans of reviews (trainer/marks.py), for a kind of text that the labels lack.
         epochs: passes over the labels.
         rate: peak learning rate of the encoder; the new heads learn at 2e-3.
         seed: of weights, order and dropout.
@@ -185,7 +162,7 @@ def train(
     bank = bank_of(labels)
     vectors = embed(base, [entry.problem for entry in bank])
     targets, near, general = torch.from_numpy(vectors), _nearness(bank, vectors), sum(entry.kind != "specific" for entry in bank)
-    rows = _rows(tokenizer, labels, marks, general)
+    rows = _rows(tokenizer, labels, marks, bank)
     heads = [*model.theme.parameters(), *model.problem.parameters()]
     optimiser = torch.optim.AdamW(
         [{"params": model.encoder.parameters(), "lr": rate}, {"params": heads, "lr": 2e-3}], betas=(0.9, 0.98),

@@ -63,7 +63,7 @@ def judge(challenger: Scored, champion: Scored, task: str, gate: Gate = Gate()) 
         Check(
             "better", low > -gate.margin,
             f"{name} {mean(before.tolist()):.3f} -> {mean(after.tolist()):.3f}, difference in [{low:+.3f}, {high:+.3f}] (95%), "
-            f"must be above {-gate.margin:+.3f}",
+            f"must be above {0 - gate.margin:+.3f}",
         )
     )  # fmt: skip
     checks += _slices(challenger, before, after, name, gate)

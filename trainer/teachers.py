@@ -64,11 +64,12 @@ class GGUFTeacher:
     """A GGUF model in this process by llama-cpp-python, greedy, with the JSON schema as grammar for `issues`."""
 
     def __init__(self, source: str, settings: Settings) -> None:
+        path = _gguf(source, settings) if Path(source).suffix == ".gguf" else None  # a wrong path is said first
         try:
             from llama_cpp import Llama, LlamaGrammar
         except ImportError:
             raise ModelUnavailable("a gguf: teacher needs llama-cpp-python; install 'beyond-sentiment[teacher]'") from None
-        path = _gguf(source, settings)
+        path = path or _gguf(source, settings)
         self.name = f"gguf:{path.name}"
         try:
             gpu = -1 if settings.device.startswith("cuda") else 0
