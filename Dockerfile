@@ -1,4 +1,4 @@
-# docker build --target cpu .   laptop preset      docker build --target gpu .   phi-2 on CUDA
+# docker build --target cpu .   laptop preset      --target trainer   the learning loop      --target gpu   phi-2 on CUDA
 FROM python:3.11-slim AS base
 RUN useradd --create-home --uid 10001 beyond && mkdir -p /home/beyond/data /home/beyond/models /app && chown -R beyond /home/beyond /app
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1
@@ -16,6 +16,14 @@ ARG TORCH=torch==2.13.0
 RUN pip install "$TORCH" && pip install ".[train]"
 USER beyond
 CMD ["beyond", "work"]
+
+# The cpu image, with what a teacher in process (llama.cpp builds here) and METEOR need.
+FROM cpu AS trainer
+USER root
+RUN apt-get update && apt-get install -y --no-install-recommends build-essential wordnet-base wordnet-sense-index \
+    && rm -rf /var/lib/apt/lists/* && pip install ".[teacher]"
+USER beyond
+CMD ["beyond", "schedule", "--every", "1000"]
 
 FROM base AS gpu
 RUN pip install torch==2.13.0 && pip install ".[train,gpu]"

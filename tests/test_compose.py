@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -61,6 +62,9 @@ def test_the_gpu_worker_reserves_a_device_behind_a_profile(compose):
     assert gpu["profiles"] == ["gpu"] and gpu["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
 
 
-def test_images_do_not_run_as_root():
-    text = (ROOT / "Dockerfile").read_text()
-    assert text.count("USER beyond") == 2 and "AS cpu" in text and "AS gpu" in text
+def test_images_do_not_run_as_root(compose):
+    _, *stages = re.split(r"^FROM .* AS ", (ROOT / "Dockerfile").read_text(), flags=re.M)
+    ends = {stage.split()[0]: re.findall(r"^USER (\w+)", stage, re.M)[-1:] for stage in stages}
+    assert ends == {"base": [], "cpu": ["beyond"], "trainer": ["beyond"], "gpu": ["beyond"]}
+    built = {service["build"]["target"] for service in compose["services"].values() if "build" in service}
+    assert built == {"cpu", "trainer", "gpu"}
