@@ -11,7 +11,6 @@ A matcher is a folder: model.onnx, tokenizer.json, matcher.json, bank.jsonl, ban
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,31 +52,32 @@ class Entry:
 class Span:
     """A quote: [start, end) in characters of the review, and what is thought of it.
 
-    `theme` indexes THEMES; `near` holds cosine similarities [entries] of its problem to the bank's; `score` says how sure
-    and long the evidence is, `alike` how near the nearest written problem of the theme is.
+    `theme` indexes THEMES; `near` holds cosine similarities [entries] of its problem to the bank's; `sure` is the mean
+    probability of the theme over the quote's tokens.
     """
 
     start: int
     end: int
     theme: int
     near: np.ndarray
-    score: float
-    alike: float
+    sure: float
 
 
 @dataclass(frozen=True)
 class Limits:
-    """From where on something counts; tuned on gold, kept in matcher.json.
+    """From where on something counts; tuned on gold and marked reviews (trainer/LOG.md), kept in matcher.json.
 
-    `evidence`: a token's probability of being evidence. `score`: of a span (see Span). `alike`: similarity of the nearest
-    written problem of the theme; what resembles nothing ever written is mostly chatter. `general`: similarity from which
-    a general entry serves, below it the broad one. `specific`: similarity from which a specific entry's action is used.
+    `evidence`: a token's probability of being evidence. `sure`: of a quote (see Span) in reviews of `chars` characters or
+    more; in shorter ones as the square of their share of that, for a long review has more to choose from, and more
+    chatter to mistake.
+    `general`: similarity from which a general entry serves, below it the broad one. `specific`: similarity from which a
+    specific entry's action is used.
     """
 
     evidence: float = 0.5
-    score: float = 1.0
-    alike: float = 0.3
-    general: float = 0.3
+    sure: float = 0.65
+    chars: int = 600
+    general: float = 0.5
     specific: float = 0.7
 
 
@@ -109,11 +109,11 @@ class Matcher:
         )  # indices per theme, in THEMES' order
 
     def issues(self, reviews: Sequence[Review]) -> list[list[Issue]]:
-        """0-3 issues per review, strongest evidence first; same order. Cost: one encoder pass over all tokens."""
+        """0-3 issues per review, surest first; same order. Cost: one encoder pass over all tokens."""
         return [self._distinct(review, spans) for review, spans in zip(reviews, self.spans(reviews), strict=True)]
 
     def spans(self, reviews: Sequence[Review]) -> list[list[Span]]:
-        """The quotes of each review, not overlapping, best first."""
+        """The quotes of each review, not overlapping, surest first."""
         windows = [(r, w) for r, review in enumerate(reviews) for w in self._windows(review)]
         found: list[list[Span]] = [[] for _ in reviews]
         for batch in token_batches([len(w["ids"]) for _, w in windows], self._budget):
@@ -160,31 +160,33 @@ class Matcher:
             else:
                 runs.append([i])
         out = []
+        floor = self._limits.sure * min(1.0, len(text) / self._limits.chars) ** 2
         for run in runs:
             start, end = _whole_words(text, *_clause(text, offsets[run[0]][0], offsets[run[-1]][1]))
-            if end - start >= _MIN_CHARS:
-                vector = vectors[run[0] : run[-1] + 1].mean(0)
-                near = self._vectors @ (vector / (np.linalg.norm(vector) + 1e-9))
-                theme, alike = self._theme(themes[run[0] : run[-1] + 1, 1:].mean(0), near)
-                # Sure and long evidence first: a mean alone would favour scraps.
-                score = float(evidence[run].mean()) * math.sqrt(len(run))
-                if score >= self._limits.score and alike >= self._limits.alike:
-                    out.append(Span(start, end, theme, near, score, alike))
+            if end - start < _MIN_CHARS:
+                continue
+            vector = vectors[run[0] : run[-1] + 1].mean(0)
+            near = self._vectors @ (vector / (np.linalg.norm(vector) + 1e-9))
+            theme = self._theme(themes[run[0] : run[-1] + 1, 1:].mean(0), near)
+            inside = [i for i, (a, b) in enumerate(offsets) if window["part"][i] == 1 and a < end and b > start]
+            sure = float(themes[inside, 1 + theme].mean())
+            if sure >= floor:
+                out.append(Span(start, end, theme, near, sure))
         return out
 
-    def _theme(self, likely: np.ndarray, near: np.ndarray) -> tuple[int, float]:
-        """The theme that both its own probability and the nearest written problem speak for, and that problem's similarity."""
+    def _theme(self, likely: np.ndarray, near: np.ndarray) -> int:
+        """The theme that both its own probability and the nearest written problem speak for."""
         known = zip(self._general, self._specific, strict=True)
         best = np.array([near[general + specific].max() for general, specific in known])
-        theme = int((np.log(likely + 1e-6) + _NEAR_WEIGHT * best).argmax())
-        return theme, float(best[theme])
+        return int((np.log(likely + 1e-6) + _NEAR_WEIGHT * best).argmax())
 
     def _distinct(self, review: Review, spans: Sequence[Span]) -> list[Issue]:
-        """The best issue of each problem: shown twice it would look like two."""
-        out: dict[str, Issue] = {}
+        """The best issue of each problem: shown twice it would look like two. A broad problem may cover two cases."""
+        broad = {self._bank[i].problem for known in self._broad for i in known}
+        out: dict[tuple[str, int], Issue] = {}
         for span in spans:
             issue = self._issue(review, span)
-            out.setdefault(issue.problem, issue)
+            out.setdefault((issue.problem, span.start if issue.problem in broad else 0), issue)
         return list(out.values())[:MAX_ISSUES]
 
     def _issue(self, review: Review, span: Span) -> Issue:
@@ -239,7 +241,7 @@ def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:
 
 def _best(spans: Sequence[Span]) -> list[Span]:
     out: list[Span] = []
-    for span in sorted(spans, key=lambda s: (-s.score, s.start)):
+    for span in sorted(spans, key=lambda s: (-s.sure, s.start)):
         if not any(span.start < o.end and o.start < span.end for o in out):
             out.append(span)
     return out

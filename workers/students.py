@@ -126,7 +126,7 @@ class MatcherStudent:
 
         review = Review(id="probe", source="probe", text=_PROBE_TEXT, rating=2, created_at=datetime(2026, 1, 1, tzinfo=UTC))
         spans = engine.spans([review])[0]
-        if not all(math.isfinite(span.score) for span in spans):
+        if not all(math.isfinite(span.sure) for span in spans):
             raise BadAdapter("its output is not finite")
         engine.issues([review])
 
