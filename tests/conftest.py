@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 CACHE = Path.home() / ".cache" / "beyond-sentiment"
+# A shell ignores SIGINT for what it runs in the background, and children inherit that: `make test &` must test Ctrl-C too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def make_review(number: int = 0, text: str = "The soup was cold.", rating: float | None = 2) -> Review:

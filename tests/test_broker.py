@@ -64,7 +64,7 @@ def test_no_server_is_left_behind_however_its_user_ends(home, how):
     pid = pid_of(client)
     client.set("kept", "yes")
     process.send_signal(how)
-    process.wait()
+    process.wait(30)
     assert wait_until(lambda: not alive(pid), 15)
     again = broker.connect(Settings(home=home))
     assert again.get("kept") == b"yes", "what was written did not survive"
