@@ -25,14 +25,16 @@ from shared.prompts import MAX_ISSUES
 from shared.review import THEMES, Issue, Review
 
 CONFIG = "matcher.json"
-MAX_TOKENS = 192  # windows as long as the reviews it learned from
-STRIDE = 48
+_MAX_TOKENS = 192  # windows as long as the reviews it learned from
+_STRIDE = 48
 _GAP_TOKENS = 2  # a run of evidence goes on over so many doubtful tokens
 _MIN_CHARS, _MAX_CHARS = 10, 300
 _NEAR_WEIGHT = 4.0  # of a nearest problem's similarity beside a theme's log probability
 _SENTENCE_ENDS = ".!?\n"
 _REACH_CHARS = 45
-_EDGE = re.compile(r"[.!?;:,\n()…]+|\s[-–—]+\s|\s(?:but|although|because|so)(?=\s)")
+_JOINERS = "but|although|because|so"
+_EDGE = re.compile(rf"[.!?;:,\n()…]+|\s[-–—]+\s|\s(?:{_JOINERS})(?=\s)")
+_OPENING = re.compile(rf"(?:and|{_JOINERS})\s+", re.I)
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class Matcher:
             [[i for i, e in enumerate(bank) if e.kind == kind and e.theme == theme] for theme in THEMES]
             for kind in ("broad", "general", "specific")
         )  # indices per theme, in THEMES' order
+        self._known = [general + specific for general, specific in zip(self._general, self._specific, strict=True)]
 
     def issues(self, reviews: Sequence[Review]) -> list[list[Issue]]:
         """0-3 issues per review, surest first; same order. Cost: one encoder pass over all tokens."""
@@ -114,7 +117,7 @@ class Matcher:
 
     def spans(self, reviews: Sequence[Review]) -> list[list[Span]]:
         """The quotes of each review, not overlapping, surest first."""
-        windows = [(r, w) for r, review in enumerate(reviews) for w in self._windows(review)]
+        windows = [(r, w) for r, review in enumerate(reviews) for w in windows_of(self._tokenizer, review)]
         found: list[list[Span]] = [[] for _ in reviews]
         for batch in token_batches([len(w["ids"]) for _, w in windows], self._budget):
             themes, vectors = self._run([windows[i][1] for i in batch])
@@ -124,19 +127,6 @@ class Matcher:
                 found[row] += self._runs(reviews[row].text, window, themes[at, :size], vectors[at, :size])
             self._tick()
         return [_best(spans) for spans in found]
-
-    def _windows(self, review: Review) -> list[dict[str, Any]]:
-        """Overlapping windows over the whole review, so that nothing is cut off."""
-        coded = self._tokenizer(
-            head(review), review.text, truncation="only_second", max_length=MAX_TOKENS, stride=STRIDE,
-            return_overflowing_tokens=True, return_offsets_mapping=True, return_token_type_ids=True,
-        )  # fmt: skip
-        return [
-            {"ids": ids, "kinds": kinds, "offsets": offsets, "part": coded.sequence_ids(i)}
-            for i, (ids, kinds, offsets) in enumerate(
-                zip(coded["input_ids"], coded["token_type_ids"], coded["offset_mapping"], strict=True)
-            )
-        ]
 
     def _run(self, rows: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
         width = max(len(r["ids"]) for r in rows)
@@ -151,8 +141,8 @@ class Matcher:
     def _runs(self, text: str, window: dict[str, Any], themes: np.ndarray, vectors: np.ndarray) -> list[Span]:
         offsets, evidence = window["offsets"], 1 - themes[:, 0]
         runs: list[list[int]] = []
-        for i, part in enumerate(window["part"]):
-            if part != 1 or evidence[i] < self._limits.evidence:
+        for i, own in enumerate(window["own"]):
+            if not own or evidence[i] < self._limits.evidence:
                 continue
             near = runs and i - runs[-1][-1] <= _GAP_TOKENS + 1
             if near and not any(c in _SENTENCE_ENDS for c in text[offsets[runs[-1][-1]][1] : offsets[i][0]]):
@@ -168,34 +158,29 @@ class Matcher:
             vector = vectors[run[0] : run[-1] + 1].mean(0)
             near = self._vectors @ (vector / (np.linalg.norm(vector) + 1e-9))
             theme = self._theme(themes[run[0] : run[-1] + 1, 1:].mean(0), near)
-            inside = [i for i, (a, b) in enumerate(offsets) if window["part"][i] == 1 and a < end and b > start]
-            sure = float(themes[inside, 1 + theme].mean())
+            sure = float(themes[tokens_in(window, start, end), 1 + theme].mean())
             if sure >= floor:
                 out.append(Span(start, end, theme, near, sure))
         return out
 
     def _theme(self, likely: np.ndarray, near: np.ndarray) -> int:
         """The theme that both its own probability and the nearest written problem speak for."""
-        known = zip(self._general, self._specific, strict=True)
-        best = np.array([near[general + specific].max() for general, specific in known])
+        best = np.array([near[known].max() for known in self._known])
         return int((np.log(likely + 1e-6) + _NEAR_WEIGHT * best).argmax())
 
     def _distinct(self, review: Review, spans: Sequence[Span]) -> list[Issue]:
         """The best issue of each problem: shown twice it would look like two. A broad problem may cover two cases."""
-        broad = {self._bank[i].problem for known in self._broad for i in known}
-        out: dict[tuple[str, int], Issue] = {}
+        chosen: dict[str | int, tuple[Span, Entry]] = {}
         for span in spans:
-            issue = self._issue(review, span)
-            out.setdefault((issue.problem, span.start if issue.problem in broad else 0), issue)
-        return list(out.values())[:MAX_ISSUES]
+            entry = self._of_kind(span, self._general, self._limits.general) or self._bank[self._broad[span.theme][0]]
+            chosen.setdefault(span.start if entry.kind == "broad" else entry.problem, (span, entry))
+        return [self._issue(review, span, entry) for span, entry in list(chosen.values())[:MAX_ISSUES]]
 
-    def _issue(self, review: Review, span: Span) -> Issue:
-        quote = review.text[span.start : span.end]
-        general = self._of_kind(span, self._general, self._limits.general) or self._bank[self._broad[span.theme][0]]
+    def _issue(self, review: Review, span: Span, entry: Entry) -> Issue:
         specific = self._of_kind(span, self._specific, self._limits.specific)
         return Issue(
-            theme=THEMES[span.theme], problem=general.problem, evidence=quote, start=span.start, end=span.end,  # type: ignore[arg-type]
-            action=(specific or general).action,
+            theme=THEMES[span.theme], problem=entry.problem, evidence=review.text[span.start : span.end],  # type: ignore[arg-type]
+            start=span.start, end=span.end, action=(specific or entry).action,
         )  # fmt: skip
 
     def _of_kind(self, span: Span, kind: Sequence[list[int]], floor: float) -> Entry | None:
@@ -205,9 +190,28 @@ class Matcher:
         return self._bank[best] if best is not None and span.near[best] >= floor else None
 
 
-def head(review: Review) -> str:
-    """What stands before the review: its rating, which tells much about whether something went wrong."""
-    return f"{review.rating:g} stars" if review.rating is not None else "unrated"
+def windows_of(tokenizer: Any, review: Review) -> list[dict[str, Any]]:
+    """Overlapping windows over the whole review, so that nothing is cut off; training sees the same.
+
+    Each has `ids`, `kinds` (token types), `offsets` (characters) and `own` (whether a token is the review's), all [tokens].
+    """
+    # What stands before the review: its rating, which tells much about whether something went wrong.
+    head = f"{review.rating:g} stars" if review.rating is not None else "unrated"
+    coded = tokenizer(
+        head, review.text, truncation="only_second", max_length=_MAX_TOKENS, stride=_STRIDE,
+        return_overflowing_tokens=True, return_offsets_mapping=True, return_token_type_ids=True,
+    )  # fmt: skip
+    return [
+        {"ids": ids, "kinds": kinds, "offsets": offsets, "own": [part == 1 for part in coded.sequence_ids(i)]}
+        for i, (ids, kinds, offsets) in enumerate(
+            zip(coded["input_ids"], coded["token_type_ids"], coded["offset_mapping"], strict=True)
+        )
+    ]
+
+
+def tokens_in(window: dict[str, Any], start: int, end: int) -> list[int]:
+    """Indices of the review's tokens that touch its characters [start, end)."""
+    return [i for i, (a, b) in enumerate(window["offsets"]) if window["own"][i] and a < end and b > start]
 
 
 def _clause(text: str, start: int, end: int) -> tuple[int, int]:
@@ -230,8 +234,8 @@ def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:
         end += 1
     while start < end and text[start] in " \t\r\n.,;:!?)-":
         start += 1
-    if joined := re.match(r"(?:and|but|so|because|although)\s+", text[start:end], re.I):
-        start += joined.end()
+    if joined := _OPENING.match(text, start, end):
+        start = joined.end()
     if end - start > _MAX_CHARS:
         end = start + len(text[start : start + _MAX_CHARS].rsplit(" ", 1)[0])
     while end > start and text[end - 1] in " \t\r\n.,;:(-":

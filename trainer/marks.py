@@ -44,8 +44,9 @@ def read_marks(path: Path, find: Callable[[Sequence[str]], Sequence[Review | Non
             rows.append((str(row["id"]), int(row["start"]), int(row["end"]), row["theme"], row.get("problem")))
         except (ValueError, KeyError, TypeError) as error:
             raise Misconfigured(f"{path}:{number}: not a mark {{id, start, end, theme}}: {error}") from None
-    reviews = find([row[0] for row in rows])
-    return [Mark(review, *row[1:]) for review, row in zip(reviews, rows, strict=True) if review is not None]
+    ids = list(dict.fromkeys(row[0] for row in rows))  # a review has many marks and is fetched once
+    stored = dict(zip(ids, find(ids), strict=True))
+    return [Mark(review, *row[1:]) for row in rows if (review := stored[row[0]]) is not None]
 
 
 def by_review(marks: Sequence[Mark]) -> list[list[Mark]]:

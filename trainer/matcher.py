@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from transformers import AutoModel, AutoTokenizer
 
 from shared.errors import Misconfigured
-from shared.matcher import CONFIG, MAX_TOKENS, STRIDE, Entry, Limits, head
+from shared.matcher import CONFIG, Entry, Limits, tokens_in, windows_of
 from shared.review import THEMES, Review
 from trainer.emotions import batches
 from trainer.examples import Label
@@ -75,41 +75,27 @@ def embed(base: Path, texts: Sequence[str]) -> np.ndarray:
 
 
 def _windows(tokenizer: Any, review: Review) -> list[dict[str, Any]]:
-    """Windows of a review as the matcher will see them; a token's theme is 0 (no evidence), or -100: not of the review."""
-    coded = tokenizer(
-        head(review), review.text, truncation="only_second", max_length=MAX_TOKENS, stride=STRIDE,
-        return_overflowing_tokens=True, return_offsets_mapping=True,
-    )  # fmt: skip
+    """Windows of a review as the matcher sees them; a token's theme is 0 (no evidence), or -100: not of the review."""
+    return [
+        {**window, "themes": [0 if own else -100 for own in window["own"]], "spans": []}
+        for window in windows_of(tokenizer, review)
+    ]
+
+
+def _rows(tokenizer: Any, labels: Sequence[Label], marks: Sequence[Mark], written: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Training windows of labelled and of marked reviews; `spans`: (index in the bank, first token, one past the last).
+
+    The bank is what is `written` in the playbook, then the labels' issues in order.
+    """
     out = []
-    for i, (ids, kinds, offsets) in enumerate(
-        zip(coded["input_ids"], coded["token_type_ids"], coded["offset_mapping"], strict=True)
-    ):
-        own = [part == 1 for part in coded.sequence_ids(i)]
-        themes = [0 if mine else -100 for mine in own]
-        out.append({"ids": ids, "kinds": kinds, "offsets": offsets, "own": own, "themes": themes, "spans": []})
-    return out
-
-
-def _paint(window: dict[str, Any], start: int, end: int, theme: int) -> tuple[int, int] | None:
-    """Give the tokens of [start, end) a theme; returns the first and one past the last of them, None if none is inside."""
-    offsets = window["offsets"]
-    inside = [i for i, (a, b) in enumerate(offsets) if window["own"][i] and a < end and b > start]
-    for i in inside:
-        window["themes"][i] = theme
-    return (inside[0], inside[-1] + 1) if inside else None
-
-
-def _rows(tokenizer: Any, labels: Sequence[Label], marks: Sequence[Mark], bank: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Training windows of labelled and of marked reviews; `spans`: (index in the bank, first token, one past the last)."""
-    out = []
-    index = sum(entry.kind != "specific" for entry in bank)  # of the label's next issue in the bank
+    index = len(written)
     for label in labels:
         windows = _windows(tokenizer, label.review)
         for issue in label.issues or ():
             _mark(windows, issue.start, issue.end, issue.theme, index)
             index += 1
         out += windows
-    places = {entry.problem: i for i, entry in enumerate(bank) if entry.kind != "specific"}
+    places = {entry.problem: i for i, entry in enumerate(written)}
     for group in by_review(marks):
         windows = _windows(tokenizer, group[0].review)
         for mark in group:
@@ -120,10 +106,13 @@ def _rows(tokenizer: Any, labels: Sequence[Label], marks: Sequence[Mark], bank: 
 
 
 def _mark(windows: Sequence[dict[str, Any]], start: int, end: int, theme: str, index: int | None) -> None:
+    """Give the tokens of [start, end) their theme and, where it is known, their problem's place in the bank."""
     for window in windows:
-        found = _paint(window, start, end, 1 + THEMES.index(theme))
-        if found and index is not None:
-            window["spans"].append((index, *found))
+        inside = tokens_in(window, start, end)
+        for i in inside:
+            window["themes"][i] = 1 + THEMES.index(theme)
+        if inside and index is not None:
+            window["spans"].append((index, inside[0], inside[-1] + 1))
 
 
 def _padded(rows: Sequence[dict[str, Any]], name: str, fill: int) -> torch.Tensor:
@@ -162,7 +151,7 @@ def train(
     bank = bank_of(labels)
     vectors = embed(base, [entry.problem for entry in bank])
     targets, near, general = torch.from_numpy(vectors), _nearness(bank, vectors), sum(entry.kind != "specific" for entry in bank)
-    rows = _rows(tokenizer, labels, marks, bank)
+    rows = _rows(tokenizer, labels, marks, bank[:general])
     heads = [*model.theme.parameters(), *model.problem.parameters()]
     optimiser = torch.optim.AdamW(
         [{"params": model.encoder.parameters(), "lr": rate}, {"params": heads, "lr": 2e-3}], betas=(0.9, 0.98),

@@ -59,11 +59,12 @@ def judge(challenger: Scored, champion: Scored, task: str, gate: Gate = Gate()) 
         return [*checks, Check("primary", False, f"{name} was not computed: {challenger.missing.get(name, 'no pair has it')}")]
     before, after = _column(champion, name), _column(challenger, name)
     low, high = bootstrap(after - before, gate.resamples)
+    floor = 0 - gate.margin  # not -margin: that prints as -0.000
     checks.append(
         Check(
-            "better", low > -gate.margin,
+            "better", low > floor,
             f"{name} {mean(before.tolist()):.3f} -> {mean(after.tolist()):.3f}, difference in [{low:+.3f}, {high:+.3f}] (95%), "
-            f"must be above {0 - gate.margin:+.3f}",
+            f"must be above {floor:+.3f}",
         )
     )  # fmt: skip
     checks += _slices(challenger, before, after, name, gate)

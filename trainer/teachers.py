@@ -64,12 +64,12 @@ class GGUFTeacher:
     """A GGUF model in this process by llama-cpp-python, greedy, with the JSON schema as grammar for `issues`."""
 
     def __init__(self, source: str, settings: Settings) -> None:
-        path = _gguf(source, settings) if Path(source).suffix == ".gguf" else None  # a wrong path is said first
+        path = _local(source)  # before the import: a wrong path is the likelier mistake
         try:
             from llama_cpp import Llama, LlamaGrammar
         except ImportError:
             raise ModelUnavailable("a gguf: teacher needs llama-cpp-python; install 'beyond-sentiment[teacher]'") from None
-        path = path or _gguf(source, settings)
+        path = path or _fetched(source, settings)
         self.name = f"gguf:{path.name}"
         try:
             gpu = -1 if settings.device.startswith("cuda") else 0
@@ -124,12 +124,17 @@ def _whole(choice: dict[str, Any]) -> str:
 TRUNCATED = "\x00truncated"
 
 
-def _gguf(source: str, settings: Settings) -> Path:
+def _local(source: str) -> Path | None:
+    """The file that `source` names; None if it names a repository."""
     path = Path(source).expanduser()
-    if path.suffix == ".gguf" or path.exists():
-        if not path.is_file():
-            raise ModelUnavailable(f"teacher file {path} does not exist; give gguf:PATH, gguf:hub:ORG/NAME or openai:URL")
-        return path
+    if path.suffix != ".gguf" and not path.exists():
+        return None
+    if not path.is_file():
+        raise ModelUnavailable(f"teacher file {path} does not exist; give gguf:PATH, gguf:hub:ORG/NAME or openai:URL")
+    return path
+
+
+def _fetched(source: str, settings: Settings) -> Path:
     # A GGUF repository holds a dozen quantisations of 3-15 GB; this one keeps quality at 4.4 GB for 7B.
     folder = resolve(source if ":" in source else f"hub:{source}", settings.cache, only=["*Q4_K_M.gguf"])
     found = sorted(folder.glob("*Q4_K_M*.gguf")) or sorted(folder.glob("*.gguf"))
