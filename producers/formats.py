@@ -1,7 +1,9 @@
 r"""What the columns of known review files mean: rows to the fields of a Review. It knows names, not files.
 
-Yelp Open Dataset and Kaggle's yelp.csv (review_id, stars, text, date, business_id, user_id); yelp_review_full (label
-0-4 in Parquet, 1-5 in CSV, text with literal \n and \"); Amazon 2023 (rating, title, text, asin, timestamp in ms);
+Yelp Open Dataset and Kaggle's yelp.csv (review_id, stars, text, date, business_id, user_id);
+yelp_review_full (label
+0-4 in Parquet, 1-5 in CSV, text with literal \n and \"); Amazon 2023 (rating, title, text, asin,
+timestamp in ms);
 our own field names; or any by an explicit map.
 """
 
@@ -34,7 +36,9 @@ def parse_map(text: str) -> dict[str, str]:
     pairs = [part.split("=", 1) for part in text.split(",") if part.strip()]
     wrong = [p for p in pairs if len(p) != 2 or p[0].strip() not in OWN]
     if wrong or not any(p[0].strip() == "text" for p in pairs):
-        raise Misconfigured(f"--map wants FIELD=COLUMN,... with at least text=COLUMN; fields: {', '.join(sorted(OWN))}")
+        raise Misconfigured(
+            f"--map wants FIELD=COLUMN,... with at least text=COLUMN; fields: {', '.join(sorted(OWN))}"
+        )
     return {ours.strip(): theirs.strip() for ours, theirs in pairs}
 
 
@@ -54,7 +58,9 @@ def detect(row: Fields) -> Callable[[Fields], Fields]:
     if "text" in names and names <= OWN | {"id"}:
         return own
     listed = ", ".join(sorted(map(str, names))[:20])
-    raise Misconfigured(f"unknown format with the columns {listed}; say what they mean, e.g. --map text=body,rating=stars")
+    raise Misconfigured(
+        f"unknown format with the columns {listed}; say what they mean, e.g. --map text=body,rating=stars"
+    )
 
 
 def by_map(mapping: dict[str, str], source: str) -> Callable[[Fields], Fields]:
@@ -63,9 +69,16 @@ def by_map(mapping: dict[str, str], source: str) -> Callable[[Fields], Fields]:
     def read(row: Fields) -> Fields:
         missing = [theirs for theirs in mapping.values() if theirs not in row]
         if missing:
-            raise InvalidReview(f"column {missing[0]!r} is missing; the row has {', '.join(map(str, list(row)[:12]))}")
+            raise InvalidReview(
+                f"column {missing[0]!r} is missing; the row has {', '.join(map(str, list(row)[:12]))}"
+            )
         out = {ours: row[theirs] for ours, theirs in mapping.items()}
-        return {"source": source, **out, "rating": stars(out.get("rating")), "created_at": moment(out.get("created_at"))}
+        return {
+            "source": source,
+            **out,
+            "rating": stars(out.get("rating")),
+            "created_at": moment(out.get("created_at")),
+        }
 
     return read
 
@@ -83,9 +96,14 @@ def own(row: Fields) -> Fields:
 def yelp(row: Fields) -> Fields:
     """Yelp Open Dataset JSON lines and Kaggle's yelp.csv."""
     return {
-        "source": "yelp", "external_id": row.get("review_id"), "text": row["text"], "rating": stars(row["stars"]),
-        "business": row.get("business_id"), "author": row.get("user_id"), "created_at": moment(row.get("date")),
-    }  # fmt: skip
+        "source": "yelp",
+        "external_id": row.get("review_id"),
+        "text": row["text"],
+        "rating": stars(row["stars"]),
+        "business": row.get("business_id"),
+        "author": row.get("user_id"),
+        "created_at": moment(row.get("date")),
+    }
 
 
 def yelp_review_full(row: Fields) -> Fields:
@@ -94,17 +112,27 @@ def yelp_review_full(row: Fields) -> Fields:
     if label is None:
         raise InvalidReview("label: missing")
     rating = label if row.get("_csv_labels") else label + 1
-    return {"source": "yelp_review_full", "text": unescape(str(row["text"])), "rating": rating, "created_at": None}
+    return {
+        "source": "yelp_review_full",
+        "text": unescape(str(row["text"])),
+        "rating": rating,
+        "created_at": None,
+    }
 
 
 def amazon(row: Fields) -> Fields:
     """Amazon Reviews 2023 JSON lines (https://amazon-reviews-2023.github.io); it has no review id."""
     key = f"{row.get('user_id')}-{row.get('asin')}-{row.get('timestamp')}"
     return {
-        "source": "amazon", "external_id": key, "text": row["text"], "title": row.get("title"),
-        "rating": stars(row["rating"]), "business": row.get("parent_asin") or row.get("asin"),
-        "author": row.get("user_id"), "created_at": moment(row.get("timestamp")),
-    }  # fmt: skip
+        "source": "amazon",
+        "external_id": key,
+        "text": row["text"],
+        "title": row.get("title"),
+        "rating": stars(row["rating"]),
+        "business": row.get("parent_asin") or row.get("asin"),
+        "author": row.get("user_id"),
+        "created_at": moment(row.get("timestamp")),
+    }
 
 
 def stars(value: Any) -> float | None:
@@ -138,5 +166,7 @@ def moment(value: Any) -> datetime | None:
         else:
             found = datetime.fromisoformat(str(value).strip())
     except (ValueError, OverflowError, OSError):
-        raise InvalidReview(f"created_at: {str(value)[:40]!r} is no date; use ISO 8601, e.g. 2026-03-01T12:00:00Z") from None
+        raise InvalidReview(
+            f"created_at: {str(value)[:40]!r} is no date; use ISO 8601, e.g. 2026-03-01T12:00:00Z"
+        ) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)

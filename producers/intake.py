@@ -1,7 +1,8 @@
 """Intake: validate, redact, dedupe, store, enqueue. Both producers end here.
 
-It does not know HTTP or files. Redaction happens before storage: e-mail addresses, phone and card numbers never
-reach the disk, and an author's name only as a hash keyed with this installation's secret.
+It does not know HTTP or files. Redaction happens before storage: e-mail addresses, phone and card
+numbers never reach the disk, and an author's name only as a hash keyed with this installation's
+secret.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.errors import InvalidReview
-from shared.queues import BACKFILL, LIVE
 from shared.review import Review
-from shared.store import Outcome, Store
+from shared.stream.queues import BACKFILL, LIVE
+from shared.stream.store import Outcome, Store
 from shared.telemetry import REVIEWS_IN
 
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")
-# 9-16 digits with phone or card punctuation; shorter runs are prices, dates and order numbers a business needs.
+# 9-16 digits with phone or card punctuation; shorter runs are prices, dates and order numbers a
+# business needs.
 _DIGITS = re.compile(r"(?<![\w.])\+?\d(?:[ ().-]{0,2}\d){8,15}(?!\w)")
 
 
@@ -61,7 +63,9 @@ def _explain(error: Exception) -> str:
         field = ".".join(map(str, item["loc"])) or "review"
         if field == "id" and item["type"] == "missing":
             continue  # follows from a missing text or created_at, which is named itself
-        if field == "review" and item["type"] == "value_error":  # the id could not be made: the date cannot be read
+        if (
+            field == "review" and item["type"] == "value_error"
+        ):  # the id could not be made: the date cannot be read
             parts.append(f"created_at: {item['msg']}; use ISO 8601, e.g. 2026-03-01T12:00:00Z")
             continue
         got = "" if item["type"] == "missing" else f" (got {str(item['input'])[:40]!r})"
@@ -75,7 +79,9 @@ class Intake:
     def __init__(self, store: Store, author_key: bytes, chunk_reviews: int = 64) -> None:
         self._store, self._key, self._chunk = store, author_key, chunk_reviews
 
-    def receive(self, fields: dict[str, Any], durable_seconds: float | None = None) -> tuple[Review, Outcome]:
+    def receive(
+        self, fields: dict[str, Any], durable_seconds: float | None = None
+    ) -> tuple[Review, Outcome]:
         """One live review: stored with its own job; with `durable_seconds`, on disk before this returns.
 
         Raises:

@@ -21,7 +21,9 @@ import zstandard
 
 from shared.errors import Misconfigured
 
-MAX_LINE_BYTES = 1 << 20  # a review is at most 20,000 characters; a longer line is damage, not a review
+MAX_LINE_BYTES = (
+    1 << 20
+)  # a review is at most 20,000 characters; a longer line is damage, not a review
 _CHUNK = 1 << 16
 csv.field_size_limit(MAX_LINE_BYTES)
 
@@ -50,7 +52,9 @@ class Source:
                 raise Misconfigured(f"{path}: no such file")
             self._raw = Path(path).open("rb")
             self.size = Path(path).stat().st_size
-        self.stream = _unpack(io.BufferedReader(self._raw, _CHUNK) if path == "-" else self._raw, path)
+        self.stream = _unpack(
+            io.BufferedReader(self._raw, _CHUNK) if path == "-" else self._raw, path
+        )
         self.head = self.stream.peek(_CHUNK)[:_CHUNK]
 
     @property
@@ -64,7 +68,9 @@ def _unpack(raw: Any, path: str) -> io.BufferedReader:
     if magic[:2] == b"\x1f\x8b" or path.endswith(".gz"):
         return io.BufferedReader(gzip.GzipFile(fileobj=raw))  # type: ignore[arg-type]
     if magic == b"\x28\xb5\x2f\xfd" or path.endswith(".zst"):
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))
+        return io.BufferedReader(
+            zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        )
     return io.BufferedReader(raw)
 
 
@@ -82,7 +88,9 @@ def rows(source: Source) -> Iterator[Row]:
     elif head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{":
         yield from _json_lines(source)
     elif head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[":
-        raise Misconfigured(f"{source.name} is one JSON array; make it JSON lines first: jq -c '.[]'")
+        raise Misconfigured(
+            f"{source.name} is one JSON array; make it JSON lines first: jq -c '.[]'"
+        )
     elif head:
         yield from _csv(source)
 
@@ -124,7 +132,10 @@ def _text(number: int, line: bytes) -> str | Bad:
     try:
         return line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        return Bad(f"not UTF-8: byte {error.start} is {line[error.start]:#04x}", line[:200].decode("utf-8", "replace"))
+        return Bad(
+            f"not UTF-8: byte {error.start} is {line[error.start]:#04x}",
+            line[:200].decode("utf-8", "replace"),
+        )
 
 
 def _json_lines(source: Source) -> Iterator[Row]:
@@ -176,7 +187,10 @@ def _csv(source: Source) -> Iterator[Row]:
         number += 1
         names = header or ["label", "text"]
         if len(cells) != len(names):
-            yield number, Bad(f"{len(cells)} cells, the header has {len(names)}", ",".join(cells)[:200])
+            yield (
+                number,
+                Bad(f"{len(cells)} cells, the header has {len(names)}", ",".join(cells)[:200]),
+            )
         else:
             row = dict(zip(names, cells, strict=True))
             yield number, row if header else {**row, "_csv_labels": True}

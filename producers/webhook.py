@@ -1,7 +1,8 @@
 """The webhook: verify, parse, intake, wait for the disk, 202. An ASGI app.
 
-It does not know platforms (producers/platforms does) nor analysis. Cost of one review: one script on the server and
-one WAITAOF; with `appendfsync everysec` the answer waits for the next fsync, at most a second.
+It does not know platforms (producers/platforms does) nor analysis. Cost of one review: one script
+on the server and one WAITAOF; with `appendfsync everysec` the answer waits for the next fsync, at
+most a second.
 """
 
 from __future__ import annotations
@@ -21,18 +22,29 @@ from producers.platforms import platforms
 from shared.errors import InvalidReview, Overloaded, TemporaryFailure, Unauthorized
 from shared.review import MAX_TEXT_CHARS, Review
 from shared.settings import Settings
-from shared.store import Store
+from shared.stream.store import Store
 from shared.telemetry import QUEUE_DEPTH, REQUEST_SECONDS, log
 
 PROBLEM = "application/problem+json"  # RFC 9457
 _TITLES = {
-    400: "Bad request", 401: "Unauthorized", 404: "Not found", 405: "Method not allowed", 413: "Too large",
-    415: "Unsupported media type", 422: "Invalid review", 500: "Internal error", 503: "Try again later",
-}  # fmt: skip
+    400: "Bad request",
+    401: "Unauthorized",
+    404: "Not found",
+    405: "Method not allowed",
+    413: "Too large",
+    415: "Unsupported media type",
+    422: "Invalid review",
+    500: "Internal error",
+    503: "Try again later",
+}
 _EXAMPLE: Any = {
-    "source": "webhook", "external_id": "order-1042", "text": "Waited 50 minutes and the fries came cold.", "rating": 2,
-    "business": "Harbour Grill", "created_at": "2026-11-02T18:30:00Z",
-}  # fmt: skip
+    "source": "webhook",
+    "external_id": "order-1042",
+    "text": "Waited 50 minutes and the fries came cold.",
+    "rating": 2,
+    "business": "Harbour Grill",
+    "created_at": "2026-11-02T18:30:00Z",
+}
 
 
 class ReviewIn(BaseModel):
@@ -42,7 +54,9 @@ class ReviewIn(BaseModel):
     text: str = Field(min_length=1, max_length=MAX_TEXT_CHARS)
     created_at: str = Field(description="ISO 8601; UTC if without zone")
     source: str = "webhook"
-    external_id: str | None = Field(default=None, description="the platform's own id; makes repeats and updates recognisable")
+    external_id: str | None = Field(
+        default=None, description="the platform's own id; makes repeats and updates recognisable"
+    )
     rating: Annotated[float | None, Field(ge=1, le=5)] = None
     title: str | None = None
     business: str | None = None
@@ -54,12 +68,19 @@ class Accepted(BaseModel):
     """The answer to an accepted review."""
 
     id: str = Field(examples=["9f86d081884c7d659a2feaa0c5"])
-    status: str = Field(examples=["new"], description="new, updated (the old analysis is superseded) or same")
+    status: str = Field(
+        examples=["new"], description="new, updated (the old analysis is superseded) or same"
+    )
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """An RFC 9457 problem body."""
-    body = {"type": "about:blank", "title": _TITLES.get(status, "Error"), "status": status, "detail": detail}
+    body = {
+        "type": "about:blank",
+        "title": _TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+    }
     return JSONResponse(body, status, headers, media_type=PROBLEM)
 
 
@@ -77,10 +98,15 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
     def accept(name: str, headers: dict[str, str], body: bytes) -> tuple[Review, str]:
         platform = known[name]
         platform.verify(headers, body)
-        return [intake.receive(fields, settings.durable_seconds) for fields in platform.parse(body)][0]
+        return [
+            intake.receive(fields, settings.durable_seconds) for fields in platform.parse(body)
+        ][0]
 
     async def receive(request: Request, name: str) -> Response:
-        if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+        if (
+            request.headers.get("content-type", "").split(";")[0].strip().lower()
+            != "application/json"
+        ):
             return problem(415, "send Content-Type: application/json")
         body = b""
         async for part in request.stream():
@@ -102,14 +128,27 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
         return JSONResponse({"id": review.id, "status": outcome}, 200 if outcome == "same" else 202)
 
     bodies: dict[str, Any] = {
-        "requestBody": {"required": True, "content": {"application/json": {"schema": ReviewIn.model_json_schema()}}}
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": ReviewIn.model_json_schema()}},
+        }
     }
     answers: dict[int | str, dict[str, Any]] = {
-        202: {"model": Accepted, "description": "on disk and queued"}, 200: {"model": Accepted, "description": "known already"},
-        **{code: {"description": _TITLES[code], "content": {PROBLEM: {}}} for code in (400, 401, 413, 415, 422, 503)},
-    }  # fmt: skip
+        202: {"model": Accepted, "description": "on disk and queued"},
+        200: {"model": Accepted, "description": "known already"},
+        **{
+            code: {"description": _TITLES[code], "content": {PROBLEM: {}}}
+            for code in (400, 401, 413, 415, 422, 503)
+        },
+    }
 
-    @app.post("/reviews", status_code=202, responses=answers, openapi_extra=bodies, summary="Send one review")
+    @app.post(
+        "/reviews",
+        status_code=202,
+        responses=answers,
+        openapi_extra=bodies,
+        summary="Send one review",
+    )
     async def post_review(request: Request) -> Response:
         return await receive(request, "")
 
@@ -124,7 +163,9 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
         except redis.RedisError as error:
             return problem(503, f"the Redis server does not answer: {error}")
         if not info.get("aof_enabled"):
-            return problem(503, "the server's AOF is off: a 202 could not be honoured; set `appendonly yes`")
+            return problem(
+                503, "the server's AOF is off: a 202 could not be honoured; set `appendonly yes`"
+            )
         if info.get("aof_last_write_status") != "ok":
             return problem(503, "the server cannot write its AOF; is the disk full?")
         return JSONResponse({"status": "ready"})

@@ -26,9 +26,19 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
         except BeyondError as error:
             click.secho(f"Error: {error}", fg="red", err=True)
-            sys.exit(75 if isinstance(error, TemporaryFailure | Overloaded) else 65 if isinstance(error, InvalidReview) else 2)
+            sys.exit(
+                75
+                if isinstance(error, TemporaryFailure | Overloaded)
+                else 65
+                if isinstance(error, InvalidReview)
+                else 2
+            )
         except RedisError as error:
-            click.secho(f"Error: the Redis server refused or was lost: {error}; see `beyond status`", fg="red", err=True)
+            click.secho(
+                f"Error: the Redis server refused or was lost: {error}; see `beyond status`",
+                fg="red",
+                err=True,
+            )
             sys.exit(75)
         except BrokenPipeError:
             sys.exit(0)  # `| head` closed the pipe: that is no error
@@ -38,14 +48,18 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def opened(**overrides: Any) -> tuple[Settings, Any, Any]:
     """Settings, a server connection, and the Store on it; logging configured."""
-    from shared.broker import connect
-    from shared.store import Store
+    from shared.stream.broker import connect
+    from shared.stream.store import Store
     from shared.telemetry import configure
 
     settings = load_settings(**overrides)
     configure(settings.log_format, settings.log_level)
     connection = connect(settings)
-    return settings, connection, Store(connection, max_queued=settings.max_queued, chunk_reviews=settings.chunk_reviews)
+    return (
+        settings,
+        connection,
+        Store(connection, max_queued=settings.max_queued, chunk_reviews=settings.chunk_reviews),
+    )
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:

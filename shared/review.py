@@ -11,29 +11,81 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 Theme = Literal[
-    "staff", "waiting", "quality", "accuracy", "price", "billing", "delivery", "booking", "cleanliness", "safety",
-    "facilities", "communication", "digital", "description", "availability", "policy", "other",
-]  # fmt: skip
+    "staff",
+    "waiting",
+    "quality",
+    "accuracy",
+    "price",
+    "billing",
+    "delivery",
+    "booking",
+    "cleanliness",
+    "safety",
+    "facilities",
+    "communication",
+    "digital",
+    "description",
+    "availability",
+    "policy",
+    "other",
+]
 THEMES: tuple[str, ...] = Theme.__args__  # type: ignore[attr-defined]
 
-# Order of GoEmotions (Demszky et al. 2020, https://arxiv.org/abs/2005.00547); "neutral" is the last.
+# Order of GoEmotions (Demszky et al. 2020, https://arxiv.org/abs/2005.00547); "neutral" is the
+# last.
 EMOTIONS: tuple[str, ...] = (
-    "admiration", "amusement", "anger", "annoyance", "approval", "caring", "confusion", "curiosity", "desire",
-    "disappointment", "disapproval", "disgust", "embarrassment", "excitement", "fear", "gratitude", "grief", "joy",
-    "love", "nervousness", "optimism", "pride", "realization", "relief", "remorse", "sadness", "surprise", "neutral",
-)  # fmt: skip
+    "admiration",
+    "amusement",
+    "anger",
+    "annoyance",
+    "approval",
+    "caring",
+    "confusion",
+    "curiosity",
+    "desire",
+    "disappointment",
+    "disapproval",
+    "disgust",
+    "embarrassment",
+    "excitement",
+    "fear",
+    "gratitude",
+    "grief",
+    "joy",
+    "love",
+    "nervousness",
+    "optimism",
+    "pride",
+    "realization",
+    "relief",
+    "remorse",
+    "sadness",
+    "surprise",
+    "neutral",
+)
 # The paper's sentiment grouping, less the ambiguous ones.
 NEGATIVE = frozenset(
     "anger annoyance disappointment disapproval disgust embarrassment fear grief nervousness remorse sadness".split()
 )
-POSITIVE = frozenset("admiration amusement approval caring desire excitement gratitude joy love optimism pride relief".split())
+POSITIVE = frozenset(
+    "admiration amusement approval caring desire excitement gratitude joy love optimism pride relief".split()
+)
 
 MAX_TEXT_CHARS = 20_000
 _ID = r"^[A-Za-z0-9_-]{1,80}$"
-# C0 controls except tab, newline and carriage return: never part of a review, and NUL breaks many readers.
+# C0 controls except tab, newline and carriage return: never part of a review, and NUL breaks many
+# readers.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -55,7 +107,11 @@ def review_id(source: str, external_id: str | None, text: str, created_at: datet
 
     Source and external_id where the platform gives one; otherwise source, text and created_at.
     """
-    parts = [source, external_id] if external_id else [source, text, created_at.astimezone(UTC).isoformat()]
+    parts = (
+        [source, external_id]
+        if external_id
+        else [source, text, created_at.astimezone(UTC).isoformat()]
+    )
     digest = hashlib.sha256("\x1f".join(parts).encode()).digest()[:12]
     return base64.b32encode(digest).decode().rstrip("=").lower()
 
@@ -77,7 +133,8 @@ class Review(Frozen):
     @field_validator("created_at")
     @classmethod
     def _utc(cls, value: datetime) -> datetime:
-        # A date without zone is taken as UTC: platforms that omit the zone export UTC, and guessing local is worse.
+        # A date without zone is taken as UTC: platforms that omit the zone export UTC, and guessing
+        # local is worse.
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
     @model_validator(mode="before")
@@ -91,8 +148,10 @@ class Review(Frozen):
                 external = values.get("external_id")
                 source = str(values.get("source", ""))
                 moment = created if created.tzinfo else created.replace(tzinfo=UTC)
-                identity = review_id(source, str(external) if external else None, _clean(values["text"]), moment)  # type: ignore[arg-type]
-                return {**values, "id": identity, "external_id": str(external) if external else None}
+                text = str(_clean(values["text"]))
+                external = str(external) if external else None
+                identity = review_id(source, external, text, moment)
+                return {**values, "id": identity, "external_id": external}
         return values
 
     @property
@@ -105,7 +164,8 @@ class Review(Frozen):
 class Emotions(Frozen):
     """Probabilities in [0, 1] for all 28 labels, and `present`: those over their own tuned threshold.
 
-    `present` is ordered by probability, descending; "neutral" stands in it only when nothing else does.
+    `present` is ordered by probability, descending; "neutral" stands in it only when nothing else
+    does.
     """
 
     probabilities: dict[str, float]
@@ -157,5 +217,7 @@ class Analysis(Frozen):
     @model_validator(mode="after")
     def _why(self) -> Analysis:
         if (self.insight is None) == (self.insight_reason is None):
-            raise ValueError("an Analysis carries either an insight or the reason why there is none")
+            raise ValueError(
+                "an Analysis carries either an insight or the reason why there is none"
+            )
         return self

@@ -43,7 +43,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-MATCHER_BASE = "all-minilm-l6-v2"  # how manifests call what a matcher (shared/matcher.py) was trained from
+MATCHER_BASE = "all-minilm-l6-v2"  # how manifests call what a matcher (shared/inference/matcher.py) was trained from
 
 
 class Settings(BaseSettings):
@@ -52,40 +52,76 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="BEYOND_", env_file=".env", extra="ignore")
 
     preset: Literal["laptop", "gpu"] = "laptop"
-    home: Path = Field(default_factory=lambda: Path.home() / ".beyond", description="server data, caches, adapters")
-    redis_url: SecretStr | None = Field(default=None, description="redis://, rediss://, unix://, sentinel://; else embedded")
+    home: Path = Field(
+        default_factory=lambda: Path.home() / ".beyond", description="server data, caches, adapters"
+    )
+    redis_url: SecretStr | None = Field(
+        default=None, description="redis://, rediss://, unix://, sentinel://; else embedded"
+    )
 
-    cache: Path = Field(default_factory=lambda: Path.home() / ".cache" / "beyond-sentiment", description="fetched weights")
+    cache: Path = Field(
+        default_factory=lambda: Path.home() / ".cache" / "beyond-sentiment",
+        description="fetched weights",
+    )
 
     emotion_model: str = ""
-    insight_writer: Literal["", "matched", "generated"] = Field(default="", description="or set BEYOND_INSIGHT_MODEL")
-    insight_model: str = Field(default="", description="language model of the generated writer, of replies; or none")
-    insight_adapter: str = Field(default="promoted", description="promoted | packaged | none | a folder")
-    merge_adapter: bool = Field(default=True, description="merge into a copy of the base: faster, needs twice its memory")
-    adapters_url: str | None = Field(default=None, description="folder or fsspec URL; default: HOME/adapters")
-    openai_url: str | None = Field(default=None, description="write insights on an OpenAI-compatible server instead")
+    insight_writer: Literal["", "matched", "generated"] = Field(
+        default="", description="or set BEYOND_INSIGHT_MODEL"
+    )
+    insight_model: str = Field(
+        default="", description="language model of the generated writer, of replies; or none"
+    )
+    insight_adapter: str = Field(
+        default="promoted", description="promoted | packaged | none | a folder"
+    )
+    merge_adapter: bool = Field(
+        default=True, description="merge into a copy of the base: faster, needs twice its memory"
+    )
+    adapters_url: str | None = Field(
+        default=None, description="folder or fsspec URL; default: HOME/adapters"
+    )
+    openai_url: str | None = Field(
+        default=None, description="write insights on an OpenAI-compatible server instead"
+    )
     openai_model: str = "default"
     openai_key: SecretStr | None = None
     device: str = ""
     threads: int = Field(default=0, ge=0, description="CPU threads per worker; 0: all cores")
 
-    max_queued: int = Field(default=1_000_000, ge=1, description="reviews waiting before intake says Overloaded")
+    max_queued: int = Field(
+        default=1_000_000, ge=1, description="reviews waiting before intake says Overloaded"
+    )
     batch_reviews: int = Field(default=0, ge=0, description="live jobs that run as one batch")
     chunk_reviews: int = Field(default=64, ge=1, le=1000, description="reviews per backfill job")
     generate_batch: int = Field(default=0, ge=0, description="reviews that generate together")
-    linger_seconds: float = Field(default=0.01, ge=0, le=1, description="wait for more jobs when idle")
-    lease_seconds: int = Field(default=20, ge=2, description="a silent worker's jobs restart after this")
-    hang_seconds: int = Field(default=300, ge=1, description="one model call may take this long; then the worker exits")
+    linger_seconds: float = Field(
+        default=0.01, ge=0, le=1, description="wait for more jobs when idle"
+    )
+    lease_seconds: int = Field(
+        default=20, ge=2, description="a silent worker's jobs restart after this"
+    )
+    hang_seconds: int = Field(
+        default=300, ge=1, description="one model call may take this long; then the worker exits"
+    )
     emotion_tokens: int = Field(default=1024, ge=64, description="padded tokens per emotion batch")
 
-    teacher: str = Field(default="gguf:hub:TheBloke/Mistral-7B-Instruct-v0.2-GGUF", description="or openai:URL, file:PATH")
+    teacher: str = Field(
+        default="gguf:hub:TheBloke/Mistral-7B-Instruct-v0.2-GGUF",
+        description="or openai:URL, file:PATH",
+    )
     bertscore_model: str = ""
-    bleurt_checkpoint: str = Field(default="", description="folder or hub:ORG/NAME of a PyTorch BLEURT checkpoint")
+    bleurt_checkpoint: str = Field(
+        default="", description="folder or hub:ORG/NAME of a PyTorch BLEURT checkpoint"
+    )
 
-    webhook_secret: SecretStr | None = Field(default=None, description="whsec_...; Standard Webhooks")
+    webhook_secret: SecretStr | None = Field(
+        default=None, description="whsec_...; Standard Webhooks"
+    )
     webhook_token: SecretStr | None = Field(default=None, description="bearer token")
     webhook_max_bytes: int = Field(default=256 * 1024, ge=1024)
-    durable_seconds: float = Field(default=5, gt=0, description="how long a 202 may wait for the disk")
+    durable_seconds: float = Field(
+        default=5, gt=0, description="how long a 202 may wait for the disk"
+    )
     metrics_port: int | None = None
     log_format: Literal["console", "json"] = "console"
     log_level: str = "INFO"
@@ -106,8 +142,13 @@ class Settings(BaseSettings):
         for name, value in PRESETS[self.preset].items():
             if name not in self.model_fields_set:
                 object.__setattr__(self, name, value)
-        if "insight_model" in self.model_fields_set and "insight_writer" not in self.model_fields_set:
-            object.__setattr__(self, "insight_writer", "generated")  # who names a language model wants it to write
+        if (
+            "insight_model" in self.model_fields_set
+            and "insight_writer" not in self.model_fields_set
+        ):
+            object.__setattr__(
+                self, "insight_writer", "generated"
+            )  # who names a language model wants it to write
 
     def shown(self) -> dict[str, str]:
         """Every setting as text, secrets masked; a URL's password too."""
@@ -116,7 +157,9 @@ class Settings(BaseSettings):
             value = getattr(self, name)
             if name == "redis_url" and value is not None:
                 url = value.get_secret_value()
-                value = url if "@" not in url else url.split("//")[0] + "//***@" + url.rsplit("@", 1)[1]
+                value = (
+                    url if "@" not in url else url.split("//")[0] + "//***@" + url.rsplit("@", 1)[1]
+                )
             out[name] = "" if value is None else str(value)
         return out
 
@@ -130,10 +173,21 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        lines = [f"BEYOND_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
-        raise Misconfigured("bad settings; set these environment variables right:\n  " + "\n  ".join(lines)) from None
+        lines = [
+            f"BEYOND_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']} (got {e['input']!r})"
+            for e in error.errors()
+        ]
+        raise Misconfigured(
+            "bad settings; set these environment variables right:\n  " + "\n  ".join(lines)
+        ) from None
 
 
 def base_name(settings: Settings) -> str:
     """How manifests call the language model: its source without kind or folder, e.g. `smollm2-135m-instruct`, `phi-2`."""
-    return settings.insight_model.rsplit(":", 1)[-1].rstrip("/").rsplit("/", 1)[-1].partition("@")[0].lower()
+    return (
+        settings.insight_model.rsplit(":", 1)[-1]
+        .rstrip("/")
+        .rsplit("/", 1)[-1]
+        .partition("@")[0]
+        .lower()
+    )

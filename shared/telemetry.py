@@ -12,18 +12,33 @@ from typing import Any
 import structlog
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
-REVIEWS_IN = Counter("beyond_reviews_in_total", "Reviews offered to intake, by what became of them", ["source", "outcome"])
-REVIEWS_DONE = Counter("beyond_reviews_analysed_total", "Reviews analysed by this process, by outcome", ["outcome"])
-BATCH_REVIEWS = Histogram("beyond_batch_reviews", "Reviews per worker batch", buckets=[1, 2, 4, 8, 16, 32, 64, 128, 256])
-STAGE_SECONDS = Histogram(
-    "beyond_stage_seconds", "Seconds a batch spent in a stage", ["stage"], buckets=[0.01, 0.05, 0.2, 1, 5, 20, 60, 300]
+REVIEWS_IN = Counter(
+    "beyond_reviews_in_total",
+    "Reviews offered to intake, by what became of them",
+    ["source", "outcome"],
 )
-ADAPTER_SWAPS = Counter("beyond_adapter_swaps_total", "Adapter changes tried while serving, by outcome", ["outcome"])
+REVIEWS_DONE = Counter(
+    "beyond_reviews_analysed_total", "Reviews analysed by this process, by outcome", ["outcome"]
+)
+BATCH_REVIEWS = Histogram(
+    "beyond_batch_reviews", "Reviews per worker batch", buckets=[1, 2, 4, 8, 16, 32, 64, 128, 256]
+)
+STAGE_SECONDS = Histogram(
+    "beyond_stage_seconds",
+    "Seconds a batch spent in a stage",
+    ["stage"],
+    buckets=[0.01, 0.05, 0.2, 1, 5, 20, 60, 300],
+)
+ADAPTER_SWAPS = Counter(
+    "beyond_adapter_swaps_total", "Adapter changes tried while serving, by outcome", ["outcome"]
+)
 QUEUE_DEPTH = Gauge("beyond_queue_jobs", "Jobs waiting, by queue", ["queue"])
 REQUEST_SECONDS = Histogram("beyond_webhook_seconds", "Seconds from request to answer", ["status"])
 
 
-def configure(log_format: str = "console", level: str = "INFO", metrics_port: int | None = None) -> None:
+def configure(
+    log_format: str = "console", level: str = "INFO", metrics_port: int | None = None
+) -> None:
     """Send one line per event to standard error, JSON or console; serve /metrics where a port is given."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,

@@ -1,4 +1,5 @@
-"""A real server for every test that asks for one, real worker processes, and the packaged models."""
+"""A real server for every test that asks for one, real worker processes, and the packaged
+models."""
 
 from __future__ import annotations
 
@@ -14,23 +15,31 @@ from pathlib import Path
 import pytest
 import redis
 
-from shared import broker
 from shared.review import Review
 from shared.settings import Settings
-from shared.store import Store
+from shared.stream import broker
+from shared.stream.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 CACHE = Path.home() / ".cache" / "beyond-sentiment"
-# A shell ignores SIGINT for what it runs in the background, and children inherit that: `make test &` must test Ctrl-C too.
+# A shell ignores SIGINT for what it runs in the background, and children inherit that: `make test
+# &` must test Ctrl-C too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def make_review(number: int = 0, text: str = "The soup was cold.", rating: float | None = 2) -> Review:
+def make_review(
+    number: int = 0, text: str = "The soup was cold.", rating: float | None = 2
+) -> Review:
     return Review(
-        source="test", external_id=f"r{number}", text=text, rating=rating, business="b", created_at=EPOCH + timedelta(minutes=number)
-    )  # fmt: skip
+        source="test",
+        external_id=f"r{number}",
+        text=text,
+        rating=rating,
+        business="b",
+        created_at=EPOCH + timedelta(minutes=number),
+    )
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60) -> bool:
@@ -78,22 +87,31 @@ class Processes:
 
     def environment(self, **extra: str) -> dict[str, str]:
         fixed = {
-            "BEYOND_HOME": str(self.settings.home), "BEYOND_CACHE": str(CACHE), "PYTHONPATH": str(ROOT),
-            "BEYOND_LEASE_SECONDS": "2", "BEYOND_HANG_SECONDS": "60", "BEYOND_WEBHOOK_TOKEN": "secret",
-        }  # fmt: skip
+            "BEYOND_HOME": str(self.settings.home),
+            "BEYOND_CACHE": str(CACHE),
+            "PYTHONPATH": str(ROOT),
+            "BEYOND_LEASE_SECONDS": "2",
+            "BEYOND_HANG_SECONDS": "60",
+            "BEYOND_WEBHOOK_TOKEN": "secret",
+        }
         return {**os.environ, **fixed, **extra}
 
     def spawn(self, *command: str, **extra: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(command, env=self.environment(**extra), cwd=ROOT, start_new_session=True)
+        process = subprocess.Popen(
+            command, env=self.environment(**extra), cwd=ROOT, start_new_session=True
+        )
         self.running.append(process)
         return process
 
     def worker(self, kind: str = "tests.fakes.FakeWorker", **extra: str) -> subprocess.Popen[bytes]:
         """The stock rq command; `kind` is the worker class."""
-        from shared.queues import rq_command
+        from shared.stream.queues import rq_command
 
         command = rq_command(broker.server_url(self.settings))
-        return self.spawn(*(kind if part == "workers.batch_worker.BatchWorker" else part for part in command), **extra)
+        return self.spawn(
+            *(kind if part == "workers.batch_worker.BatchWorker" else part for part in command),
+            **extra,
+        )
 
     def beyond(self, *arguments: str, **extra: str) -> subprocess.Popen[bytes]:
         return self.spawn(sys.executable, "-m", "beyond", *arguments, **extra)
@@ -101,7 +119,14 @@ class Processes:
     def run(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
         """`beyond ARGUMENTS`, to its end."""
         command = [sys.executable, "-m", "beyond", *arguments]
-        return subprocess.run(command, env=self.environment(**extra), cwd=ROOT, capture_output=True, text=True, timeout=300)
+        return subprocess.run(
+            command,
+            env=self.environment(**extra),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
 
     def stop(self) -> None:
         for process in self.running:

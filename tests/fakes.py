@@ -1,4 +1,5 @@
-"""Hand-written fakes of the two model protocols, and a worker that serves with them: for faults no real model shows."""
+"""Hand-written fakes of the two model protocols, and a worker that serves with them: for faults no
+real model shows."""
 
 from __future__ import annotations
 
@@ -7,17 +8,20 @@ import signal
 import time
 from collections.abc import Sequence
 
-from shared.queues import ANALYSE
 from shared.review import EMOTIONS, Emotions, Insight, Review
-from shared.store import Store
+from shared.stream.queues import ANALYSE
+from shared.stream.store import Store
 from workers.batch_worker import BATCH_FUNCTIONS, BatchFunction, BatchWorker
 from workers.pipeline import Pipeline
 
-ANGRY = Emotions(probabilities={e: 0.9 if e == "anger" else 0.01 for e in EMOTIONS}, present=("anger",))
+ANGRY = Emotions(
+    probabilities={e: 0.9 if e == "anger" else 0.01 for e in EMOTIONS}, present=("anger",)
+)
 
 
 class FakeEmotions:
-    """Everything is anger; certain words in a text raise, kill the process, hang it, or take time."""
+    """Everything is anger; certain words in a text raise, kill the process, hang it, or take
+    time."""
 
     name = "fake"
 
@@ -44,7 +48,13 @@ class FakeWriter:
 
     def write(self, items: Sequence[tuple[Review, Emotions]]) -> list[Insight | str]:
         return [
-            Insight(issues=(), urgency="low", urgency_reason="no issue was found", adapter="fake", prompt_version="issues-1")
+            Insight(
+                issues=(),
+                urgency="low",
+                urgency_reason="no issue was found",
+                adapter="fake",
+                prompt_version="issues-1",
+            )
             for _ in items
         ]
 
@@ -72,4 +82,6 @@ def _dying(worker: BatchWorker) -> BatchFunction:
     return Pipeline(_DiesSaving(worker.connection), FakeEmotions(), FakeWriter()).run
 
 
-BATCH_FUNCTIONS[ANALYSE] = lambda worker: (_dying if isinstance(worker, SlowSaveWorker) else _analyse)(worker)
+BATCH_FUNCTIONS[ANALYSE] = lambda worker: (
+    _dying if isinstance(worker, SlowSaveWorker) else _analyse
+)(worker)

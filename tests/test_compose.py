@@ -1,4 +1,5 @@
-"""compose.yaml: valid by the specification's own schema, and every command is one that other tests run."""
+"""compose.yaml: valid by the specification's own schema, and every command is one that other tests
+run."""
 
 from __future__ import annotations
 
@@ -15,8 +16,12 @@ import yaml
 
 from tests.conftest import CACHE, ROOT
 
-# The last docker-compose wheel on the package index carries the specification's JSON schema (Apache-2.0).
-WHEEL = ("docker-compose==1.29.2", "8d5589373b35c8d3b1c8c1182c6e4a4ff14bffa3dd0b605fcd08f73c94cef809")
+# The last docker-compose wheel on the package index carries the specification's JSON schema
+# (Apache-2.0).
+WHEEL = (
+    "docker-compose==1.29.2",
+    "8d5589373b35c8d3b1c8c1182c6e4a4ff14bffa3dd0b605fcd08f73c94cef809",
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +34,20 @@ def schema(tmp_path_factory):  # type: ignore[no-untyped-def]
     kept = CACHE / "compose_spec.json"
     if not kept.exists():
         folder = tmp_path_factory.mktemp("wheel")
-        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), WHEEL[0]], check=True)
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "-q",
+                "--no-deps",
+                "-d",
+                str(folder),
+                WHEEL[0],
+            ],
+            check=True,
+        )
         wheel = next(folder.glob("*.whl"))
         assert hashlib.sha256(wheel.read_bytes()).hexdigest() == WHEEL[1]
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -40,17 +58,20 @@ def schema(tmp_path_factory):  # type: ignore[no-untyped-def]
 def test_it_is_valid_by_the_compose_specification(compose, schema):
     jsonschema.Draft201909Validator(schema).validate(compose)
     with pytest.raises(jsonschema.ValidationError):  # the schema does bite
-        jsonschema.Draft201909Validator(schema).validate({**compose, "services": {"x": {"imagine": "y"}}})
+        jsonschema.Draft201909Validator(schema).validate(
+            {**compose, "services": {"x": {"imagine": "y"}}}
+        )
 
 
 def test_the_commands_are_those_that_tests_run(compose):
-    """test_faults.py, test_flow.py and test_cycle.py run webhook, work and schedule; the server's settings are ours."""
+    """test_faults.py, test_flow.py and test_cycle.py run webhook, work and schedule; the server's
+    settings are ours."""
     services = compose["services"]
     assert services["webhook"]["command"][:2] == ["beyond", "webhook"]
     assert services["worker"]["command"] == services["worker-gpu"]["command"] == ["beyond", "work"]
     assert services["trainer"]["command"][:3] == ["beyond", "schedule", "--every"]
     server = services["valkey"]["command"]
-    from shared.guardian import CONFIG
+    from shared.stream.guardian import CONFIG
 
     for name in ("appendonly", "appendfsync", "maxmemory-policy"):
         assert server[server.index(f"--{name}") + 1] == CONFIG[name]
@@ -59,12 +80,16 @@ def test_the_commands_are_those_that_tests_run(compose):
 
 def test_the_gpu_worker_reserves_a_device_behind_a_profile(compose):
     gpu = compose["services"]["worker-gpu"]
-    assert gpu["profiles"] == ["gpu"] and gpu["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
+    assert gpu["profiles"] == ["gpu"] and gpu["deploy"]["resources"]["reservations"]["devices"][0][
+        "capabilities"
+    ] == ["gpu"]
 
 
 def test_images_do_not_run_as_root(compose):
     _, *stages = re.split(r"^FROM .* AS ", (ROOT / "Dockerfile").read_text(), flags=re.M)
     ends = {stage.split()[0]: re.findall(r"^USER (\w+)", stage, re.M)[-1:] for stage in stages}
     assert ends == {"base": [], "cpu": ["beyond"], "trainer": ["beyond"], "gpu": ["beyond"]}
-    built = {service["build"]["target"] for service in compose["services"].values() if "build" in service}
+    built = {
+        service["build"]["target"] for service in compose["services"].values() if "build" in service
+    }
     assert built == {"cpu", "trainer", "gpu"}

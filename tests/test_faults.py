@@ -1,4 +1,5 @@
-"""Faults that the stream survives: real server, real processes, real signals. Nothing lost, nothing twice, within 60 s."""
+"""Faults that the stream survives: real server, real processes, real signals. Nothing lost, nothing
+twice, within 60 s."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import time
 import httpx
 import pytest
 
-from shared.queues import BACKFILL, LIVE, dead_letters, load
+from shared.stream.queues import BACKFILL, LIVE, dead_letters, load
 from tests.conftest import EPOCH, make_review, wait_until
 
 QUEUES = (LIVE, BACKFILL)
@@ -21,7 +22,9 @@ QUEUES = (LIVE, BACKFILL)
 
 def fill(store, count, texts=None, chunk=1, queue=LIVE):  # type: ignore[no-untyped-def]
     texts = texts or {}
-    reviews = [make_review(i, texts.get(i, f"Review number {i}, the soup was cold.")) for i in range(count)]
+    reviews = [
+        make_review(i, texts.get(i, f"Review number {i}, the soup was cold.")) for i in range(count)
+    ]
     for start in range(0, count, chunk):
         store.put(reviews[start : start + chunk], queue)
     return reviews
@@ -52,8 +55,9 @@ def test_a_worker_killed_in_mid_batch_loses_nothing(store, server, processes):
 
 
 def test_a_claim_whose_worker_died_at_once_comes_back(store, server, processes):
-    """The moment between claim and registration: the claim itself is the registration, so the job is in flight, not gone."""
-    from shared.queues import ReliableQueue, queue_of
+    """The moment between claim and registration: the claim itself is the registration, so the job
+    is in flight, not gone."""
+    from shared.stream.queues import ReliableQueue, queue_of
 
     fill(store, 3)
     claimed = ReliableQueue.claim(queue_of(LIVE, server), 3)
@@ -71,7 +75,9 @@ def test_a_worker_killed_in_the_middle_of_saving_leaves_one_analysis_each(store,
     processes.worker()
     assert wait_until(lambda: analysed(store) == 64)
     again = {a.review_id: a.analysed_at for a in store.analyses([r.id for r in reviews]) if a}
-    assert all(again[i] == moment for i, moment in first.items()), "an analysis that was saved was made a second time"
+    assert all(again[i] == moment for i, moment in first.items()), (
+        "an analysis that was saved was made a second time"
+    )
 
 
 def test_sigterm_finishes_the_batch_in_hand_and_stops(store, server, processes):
@@ -84,7 +90,9 @@ def test_sigterm_finishes_the_batch_in_hand_and_stops(store, server, processes):
     assert analysed(store) >= in_hand and flying(server) == 0
 
 
-def test_the_server_killed_during_backfill_and_work_loses_nothing(store, server, processes, tmp_path):
+def test_the_server_killed_during_backfill_and_work_loses_nothing(
+    store, server, processes, tmp_path
+):
     file = tmp_path / "many.jsonl"
     rows = [
         {
@@ -104,7 +112,8 @@ def test_the_server_killed_during_backfill_and_work_loses_nothing(store, server,
     assert backfill.wait(60) == 0
     if worker.poll() is not None:
         processes.worker()
-    # `everysec` may lose the last second of backfill on a kill; running it again finds what is missing.
+    # `everysec` may lose the last second of backfill on a kill; running it again finds what is
+    # missing.
     assert processes.run("backfill", str(file)).returncode == 0
     server.delete(*server.keys("b:backfill:*"))
     assert processes.run("backfill", str(file)).returncode == 0
@@ -126,7 +135,9 @@ def test_a_poison_review_that_raises_harms_only_itself_and_tells_why(store, serv
     assert "this text cannot be classified" in processes.run("status").stdout
 
 
-def test_a_review_that_kills_the_process_ends_alone_among_the_dead_letters(store, server, processes):
+def test_a_review_that_kills_the_process_ends_alone_among_the_dead_letters(
+    store, server, processes
+):
     fill(store, 64, {13: "KILL"}, chunk=64, queue=BACKFILL)
     deadline = time.monotonic() + 60
     worker = processes.worker()
@@ -187,18 +198,28 @@ def _answers(url: str) -> bool:
 
 
 def post(url: str, **fields: object) -> httpx.Response:
-    body = {"text": "The soup was cold.", "external_id": "w1", "created_at": "2026-03-01T00:00:00Z", "rating": 1, **fields}
+    body = {
+        "text": "The soup was cold.",
+        "external_id": "w1",
+        "created_at": "2026-03-01T00:00:00Z",
+        "rating": 1,
+        **fields,
+    }
     return httpx.post(url, json=body, headers={"Authorization": "Bearer secret"}, timeout=30)
 
 
-def test_a_webhook_killed_before_its_202_gives_one_review_and_one_analysis_when_repeated(store, server, processes, webhook):
+def test_a_webhook_killed_before_its_202_gives_one_review_and_one_analysis_when_repeated(
+    store, server, processes, webhook
+):
     process = webhook()
     # The review is stored, the 202 is never seen: the process dies in between.
     server.config_set("appendfsync", "no")  # WAITAOF now waits for as long as we like
     sender = subprocess.Popen(
         [os.sys.executable, "-c", f"from tests.test_faults import post; post({webhook.url!r})"],
-        env=processes.environment(), cwd=os.getcwd(), stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        env=processes.environment(),
+        cwd=os.getcwd(),
+        stderr=subprocess.DEVNULL,
+    )
     assert wait_until(lambda: store.counts()["stored"] == 1, 20)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -212,7 +233,9 @@ def test_a_webhook_killed_before_its_202_gives_one_review_and_one_analysis_when_
     assert store.counts()["stored"] == 1
 
 
-def test_a_full_queue_is_answered_503_with_retry_after_and_backfill_waits(store, server, processes, webhook):
+def test_a_full_queue_is_answered_503_with_retry_after_and_backfill_waits(
+    store, server, processes, webhook
+):
     fill(store, 5)
     processes.settings  # noqa: B018
     os.environ["BEYOND_MAX_QUEUED"] = "5"
@@ -236,14 +259,16 @@ def test_with_a_full_disk_no_202_is_sent_and_service_resumes_by_itself(tmp_path)
     """The AOF's disk fills up under a running webhook; a tmpfs of 6 MB is the disk."""
     from pathlib import Path
 
-    from shared import broker
     from shared.settings import Settings
-    from shared.store import Store
+    from shared.stream import broker
+    from shared.stream.store import Store
     from tests.conftest import CACHE, Processes
 
     disk = Path(tmp_path) / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], capture_output=True
+    ).returncode:
         pytest.skip("mounting a small tmpfs needs root")
     settings = Settings(home=disk, cache=CACHE)
     processes, full = Processes(settings), threading.Event()
@@ -256,7 +281,9 @@ def test_with_a_full_disk_no_202_is_sent_and_service_resumes_by_itself(tmp_path)
         assert wait_until(lambda: _answers(f"{url}/healthz"), 30)
         assert post(f"{url}/reviews", external_id="before").status_code == 202
 
-        def keep_full() -> None:  # tmpfs counts free pages per CPU: a few come back after the first "full"
+        def keep_full() -> (
+            None
+        ):  # tmpfs counts free pages per CPU: a few come back after the first "full"
             while not full.wait(0.02):
                 with contextlib.suppress(OSError):
                     filler.write(b"x" * 4096)
@@ -266,8 +293,13 @@ def test_with_a_full_disk_no_202_is_sent_and_service_resumes_by_itself(tmp_path)
                 filler.write(b"x" * 4096)
         keeper = threading.Thread(target=keep_full)
         keeper.start()
-        noise = [os.urandom(6000).hex() for _ in range(3)]  # incompressible: more than the last page has room for
-        refused = [post(f"{url}/reviews", external_id=f"full-{i}", text=text) for i, text in enumerate(noise)]
+        noise = [
+            os.urandom(6000).hex() for _ in range(3)
+        ]  # incompressible: more than the last page has room for
+        refused = [
+            post(f"{url}/reviews", external_id=f"full-{i}", text=text)
+            for i, text in enumerate(noise)
+        ]
         assert {r.status_code for r in refused} == {503}, [r.text for r in refused]
         assert all("retry-after" in r.headers for r in refused)
         assert httpx.get(f"{url}/readyz").status_code == 503
@@ -276,9 +308,15 @@ def test_with_a_full_disk_no_202_is_sent_and_service_resumes_by_itself(tmp_path)
         full.set()
         keeper.join()
         filler.truncate(0)
-        assert wait_until(lambda: post(f"{url}/reviews", external_id="after").status_code in (200, 202), 30)
+        assert wait_until(
+            lambda: post(f"{url}/reviews", external_id="after").status_code in (200, 202), 30
+        )
         assert wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200, 10)
-        assert all(post(f"{url}/reviews", external_id=f"full-{i}", text=f"Text {i}.").status_code in (200, 202) for i in range(3))
+        assert all(
+            post(f"{url}/reviews", external_id=f"full-{i}", text=f"Text {i}.").status_code
+            in (200, 202)
+            for i in range(3)
+        )
         assert Store(server).counts()["stored"] == 5
     finally:
         full.set()
@@ -286,4 +324,6 @@ def test_with_a_full_disk_no_202_is_sent_and_service_resumes_by_itself(tmp_path)
         processes.stop()
         server.close()
         broker.release(disk)
-        assert wait_until(lambda: subprocess.run(["umount", disk], capture_output=True).returncode == 0, 40)
+        assert wait_until(
+            lambda: subprocess.run(["umount", disk], capture_output=True).returncode == 0, 40
+        )

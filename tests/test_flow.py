@@ -1,4 +1,5 @@
-"""The whole way with the packaged models: backfill, queue, worker, store, export; as `make demo` does it."""
+"""The whole way with the packaged models: backfill, queue, worker, store, export; as `make demo`
+does it."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import signal
 
 import pytest
 
-from shared.queues import BACKFILL, LIVE, dead_letters, load
+from shared.stream.queues import BACKFILL, LIVE, dead_letters, load
 from tests.conftest import ROOT, wait_until
 
 SAMPLES = ROOT / "producers" / "samples" / "reviews.jsonl"
@@ -25,20 +26,27 @@ def analysed(processes, store):  # type: ignore[no-untyped-def]
 
 def test_samples_become_insights_and_a_second_run_changes_nothing(analysed, store, server):
     records = [json.loads(line) for line in analysed.run("export").stdout.splitlines()]
-    assert len(records) == 30 and all(len(r["analysis"]["emotions"]["probabilities"]) == 28 for r in records)
+    assert len(records) == 30 and all(
+        len(r["analysis"]["emotions"]["probabilities"]) == 28 for r in records
+    )
     for record in records:
         insight = record["analysis"]["insight"]
         assert (insight is None) == (record["analysis"]["insight_reason"] is not None)
         for issue in insight["issues"] if insight else []:
             assert record["text"][issue["start"] : issue["end"]] == issue["evidence"]
     low = [r for r in records if (r["rating"] or 5) <= 3]
-    assert len(low) >= 20 and all(r["analysis"]["insight"] for r in low), "a low-rated review has no insight"
+    assert len(low) >= 20 and all(r["analysis"]["insight"] for r in low), (
+        "a low-rated review has no insight"
+    )
     hostile = next(r for r in records if "IGNORE ALL" in r["text"])
     told = " ".join(i["action"] + i["problem"] for i in hostile["analysis"]["insight"]["issues"])
     assert "gift card" not in told.lower() and "praise" not in told.lower()
     again = analysed.run("backfill", str(SAMPLES)).stdout
     assert "30 new" in again  # the tally of the finished file, not new work
-    assert load(server, (LIVE, BACKFILL)) == {LIVE: (0, 0, 0), BACKFILL: (0, 0, 0)} and not dead_letters(server, (LIVE, BACKFILL))
+    assert load(server, (LIVE, BACKFILL)) == {
+        LIVE: (0, 0, 0),
+        BACKFILL: (0, 0, 0),
+    } and not dead_letters(server, (LIVE, BACKFILL))
     assert analysed.run("work", "--burst").returncode == 0
     assert [json.loads(x) for x in analysed.run("export").stdout.splitlines()] == records
     rows = list(csv.DictReader(io.StringIO(analysed.run("export", "--format", "csv").stdout)))
@@ -46,7 +54,10 @@ def test_samples_become_insights_and_a_second_run_changes_nothing(analysed, stor
     assert "Harbour Grill" in analysed.run("insights").stdout
     shown = json.loads(analysed.run("show", records[0]["id"]).stdout)
     assert shown == records[0]
-    assert json.loads(analysed.run("status", "--json").stdout)["reviews"] == {"stored": 30, "analysed": 30}
+    assert json.loads(analysed.run("status", "--json").stdout)["reviews"] == {
+        "stored": 30,
+        "analysed": 30,
+    }
     assert "1 of 1 deleted" in analysed.run("delete", records[0]["id"]).stdout
     assert analysed.run("show", records[0]["id"]).returncode == 2
 
@@ -65,7 +76,9 @@ def test_beyond_work_restarts_a_killed_worker(processes, store):
 
     work = processes.beyond("work")
     assert wait_until(lambda: store.connection.scard("rq:workers") == 1, 60)
-    found = subprocess.run(["pgrep", "-P", str(work.pid)], capture_output=True, text=True).stdout.split()
+    found = subprocess.run(
+        ["pgrep", "-P", str(work.pid)], capture_output=True, text=True
+    ).stdout.split()
     os.kill(int(found[0]), signal.SIGKILL)
     assert processes.run("backfill", str(SAMPLES), "--limit", "2").returncode == 0
     assert wait_until(lambda: store.counts()["analysed"] == 2, 60)
@@ -73,7 +86,12 @@ def test_beyond_work_restarts_a_killed_worker(processes, store):
 
 def test_classify_keeps_order_and_fields_and_names_a_bad_line(processes, tmp_path):
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    source.write_text("".join(json.dumps({"n": i, "text": t}) + "\n" for i, t in enumerate(["Thank you!", "x", "I hate it."])))
+    source.write_text(
+        "".join(
+            json.dumps({"n": i, "text": t}) + "\n"
+            for i, t in enumerate(["Thank you!", "x", "I hate it."])
+        )
+    )
     assert processes.run("classify", str(source), str(target)).returncode == 0
     out = [json.loads(line) for line in target.read_text().splitlines()]
     assert [r["n"] for r in out] == [0, 1, 2] and all(len(r["emotions"]) == 28 for r in out)
@@ -86,8 +104,14 @@ def test_classify_keeps_order_and_fields_and_names_a_bad_line(processes, tmp_pat
 def test_errors_are_one_clear_line(processes):
     failed = processes.run("backfill", "nowhere.json")
     assert failed.returncode == 2 and failed.stderr.strip() == "Error: nowhere.json: no such file"
-    failed = processes.run("status", BEYOND_REDIS_URL="redis://127.0.0.1:1/0", BEYOND_MAX_QUEUED="x")
-    assert failed.returncode == 2 and "BEYOND_MAX_QUEUED" in failed.stderr and "Traceback" not in failed.stderr
+    failed = processes.run(
+        "status", BEYOND_REDIS_URL="redis://127.0.0.1:1/0", BEYOND_MAX_QUEUED="x"
+    )
+    assert (
+        failed.returncode == 2
+        and "BEYOND_MAX_QUEUED" in failed.stderr
+        and "Traceback" not in failed.stderr
+    )
 
 
 def test_settings_and_models_commands(processes):
@@ -104,7 +128,7 @@ def test_a_worker_whose_model_is_missing_says_so_and_costs_no_job_a_retry(proces
 
 
 def test_a_worker_whose_server_and_supervisor_are_gone_does_not_stay(processes, settings, store):
-    from shared import broker
+    from shared.stream import broker
 
     worker = processes.worker()
     assert wait_until(lambda: store.connection.scard("rq:workers") == 1, 60)

@@ -10,7 +10,7 @@ from shared.cli import command, table
 
 
 def _registry() -> Any:
-    from shared.adapters import open_registry
+    from shared.inference.adapters import open_registry
     from shared.settings import load_settings
 
     return open_registry(load_settings())
@@ -29,7 +29,14 @@ def list_adapters() -> None:
     found = registry.all()
     promoted = {task: registry.promoted(task) for task in {m.task for m in found}}
     rows = [
-        ["*" if promoted[m.task] == m.id else "", m.id, m.task, m.base, f"{m.created_at:%Y-%m-%d %H:%M}", _scores(m.scores)]
+        [
+            "*" if promoted[m.task] == m.id else "",
+            m.id,
+            m.task,
+            m.base,
+            f"{m.created_at:%Y-%m-%d %H:%M}",
+            _scores(m.scores),
+        ]
         for m in found
     ]
     table("Adapters", ["", "id", "task", "base", "created", "scores"], rows)
@@ -68,7 +75,13 @@ def rollback(task: str) -> None:
 
 
 @adapters.command()
-@click.option("--keep", default=5, show_default=True, type=click.IntRange(1), help="newest adapters to keep per task")
+@click.option(
+    "--keep",
+    default=5,
+    show_default=True,
+    type=click.IntRange(1),
+    help="newest adapters to keep per task",
+)
 @command
 def prune(keep: int) -> None:
     """Remove old adapters; never a promoted one."""

@@ -22,19 +22,57 @@ def plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of a cycle's plan."""
     for option in reversed(
         [
-            click.option("--teacher", help="gguf:PATH_OR_HUB_ID | openai:URL | file:PATH  [default: BEYOND_TEACHER]"),
-            click.option("--task", default="issues", show_default=True, help="issues, feedback or reply"),
-            click.option("--student", type=click.Choice(["matched", "generated"]), help="[default: what the preset serves]"),
-            click.option("--also", multiple=True, help="a further task to learn from the same labels, e.g. reply"),
-            click.option("--base", help="laptop, gpu, or a model: hub:ORG/NAME, wheel:NAME, a folder"),
-            click.option("--recipe", default="default", show_default=True, help="default, original or phi-2"),
+            click.option(
+                "--teacher",
+                help="gguf:PATH_OR_HUB_ID | openai:URL | file:PATH  [default: BEYOND_TEACHER]",
+            ),
+            click.option(
+                "--task", default="issues", show_default=True, help="issues, feedback or reply"
+            ),
+            click.option(
+                "--student",
+                type=click.Choice(["matched", "generated"]),
+                help="[default: what the preset serves]",
+            ),
+            click.option(
+                "--also",
+                multiple=True,
+                help="a further task to learn from the same labels, e.g. reply",
+            ),
+            click.option(
+                "--base", help="laptop, gpu, or a model: hub:ORG/NAME, wheel:NAME, a folder"
+            ),
+            click.option(
+                "--recipe", default="default", show_default=True, help="default, original or phi-2"
+            ),
             click.option("--epochs", type=click.FloatRange(0.01, 100)),
             click.option("--rate", type=click.FloatRange(1e-7, 1), help="peak learning rate"),
-            click.option("--most", default=500, show_default=True, type=click.IntRange(1), help="new reviews to sample"),
-            click.option("--margin", default=0.0, show_default=True, help="a refresh may be worse by so much"),
-            click.option("--min-examples", default=40, show_default=True, help="reviews the holdout must have"),
-            click.option("--marks", default="", help="verdicts on spans of stored reviews, for a matched student"),
-            click.option("--from-champion", is_flag=True, help="go on from the promoted adapter, not from the base"),
+            click.option(
+                "--most",
+                default=500,
+                show_default=True,
+                type=click.IntRange(1),
+                help="new reviews to sample",
+            ),
+            click.option(
+                "--margin", default=0.0, show_default=True, help="a refresh may be worse by so much"
+            ),
+            click.option(
+                "--min-examples",
+                default=40,
+                show_default=True,
+                help="reviews the holdout must have",
+            ),
+            click.option(
+                "--marks",
+                default="",
+                help="verdicts on spans of stored reviews, for a matched student",
+            ),
+            click.option(
+                "--from-champion",
+                is_flag=True,
+                help="go on from the promoted adapter, not from the base",
+            ),
             click.option("--licence", default="", help="noted in the adapter's manifest"),
         ]
     ):
@@ -51,7 +89,9 @@ def _plan(options: dict[str, Any]) -> Any:
     try:
         return Plan(**{k: v for k, v in options.items() if v is not None})
     except ValidationError as error:
-        raise Misconfigured("; ".join(f"--{e['loc'][0]}: {e['msg']}" for e in error.errors())) from None
+        raise Misconfigured(
+            "; ".join(f"--{e['loc'][0]}: {e['msg']}" for e in error.errors())
+        ) from None
 
 
 def _opened(base: str | None) -> tuple[Any, Any, Any]:
@@ -65,7 +105,11 @@ def _opened(base: str | None) -> tuple[Any, Any, Any]:
 
 @click.command()
 @plan_options
-@click.option("--run", "name", help="name of the run folder under HOME/runs  [default: the unfinished one, or a new one]")
+@click.option(
+    "--run",
+    "name",
+    help="name of the run folder under HOME/runs  [default: the unfinished one, or a new one]",
+)
 @command
 def train(base: str | None, name: str | None, **options: Any) -> None:
     """One cycle: sample, label, finetune, evaluate, promote. Killed and started again, it goes on."""
@@ -82,7 +126,9 @@ def train(base: str | None, name: str | None, **options: Any) -> None:
 
         run = cycle(_plan(options), settings, store, say, name)
     facts = run.facts["promote"]
-    click.secho(f"{facts['verdict']}: {facts.get('adapter', 'the serving adapter stays')}", bold=True)
+    click.secho(
+        f"{facts['verdict']}: {facts.get('adapter', 'the serving adapter stays')}", bold=True
+    )
     click.echo(f"report: {run.folder / 'report.md'}")
 
 
@@ -118,21 +164,37 @@ def _step(name: str, text: str) -> click.Command:
 
 label = _step("label", "Step 2: let the teacher label the sample of the run in FOLDER.")
 finetune = _step("finetune", "Step 3: train an adapter on the run's labels.")
-evaluate = _step("evaluate", "Step 4: compare base, champion and challenger on the holdout; writes report.md and pictures.")
-promote = _step("promote", "Step 5: promote the adapter if it passes the gate, otherwise say why not.")
+evaluate = _step(
+    "evaluate",
+    "Step 4: compare base, champion and challenger on the holdout; writes report.md and pictures.",
+)
+promote = _step(
+    "promote", "Step 5: promote the adapter if it passes the gate, otherwise say why not."
+)
 
 
 @click.command()
 @plan_options
-@click.option("--every", default=0, type=click.IntRange(0), help="a cycle after so many stored reviews, and so many more, ...")
+@click.option(
+    "--every",
+    default=0,
+    type=click.IntRange(0),
+    help="a cycle after so many stored reviews, and so many more, ...",
+)
 @click.option("--cron", help="five fields, UTC, e.g. '0 3 * * *'")
 @click.option("--poll", default=5.0, show_default=True, help="seconds between looks")
-@click.option("--no-worker", is_flag=True, help="only enqueue; a worker of the queue `training` runs elsewhere")
+@click.option(
+    "--no-worker",
+    is_flag=True,
+    help="only enqueue; a worker of the queue `training` runs elsewhere",
+)
 @command
-def schedule(base: str | None, every: int, cron: str | None, poll: float, no_worker: bool, **options: Any) -> None:
+def schedule(
+    base: str | None, every: int, cron: str | None, poll: float, no_worker: bool, **options: Any
+) -> None:
     """Run cycles periodically through the queue `training`, one at a time across machines."""
-    from shared.broker import server_url
-    from shared.queues import TRAINING, rq_command
+    from shared.stream.broker import server_url
+    from shared.stream.queues import TRAINING, rq_command
     from shared.telemetry import log
     from trainer.schedule import Schedule
 
@@ -141,8 +203,13 @@ def schedule(base: str | None, every: int, cron: str | None, poll: float, no_wor
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
-    # A training says something at least every ten steps; a big model on a slow machine may need minutes for those.
-    environment = {**os.environ, "BEYOND_HOME": str(settings.home), "BEYOND_HANG_SECONDS": str(max(settings.hang_seconds, 3600))}
+    # A training says something at least every ten steps; a big model on a slow machine may need
+    # minutes for those.
+    environment = {
+        **os.environ,
+        "BEYOND_HOME": str(settings.home),
+        "BEYOND_HANG_SECONDS": str(max(settings.hang_seconds, 3600)),
+    }
     worker: subprocess.Popen[bytes] | None = None
     try:
         while not stop.is_set():
@@ -150,7 +217,9 @@ def schedule(base: str | None, every: int, cron: str | None, poll: float, no_wor
             if not no_worker and (worker is None or worker.poll() is not None):
                 if worker is not None:
                     log("schedule").warning("training_worker_died", code=worker.returncode)
-                worker = subprocess.Popen(rq_command(server_url(settings), (TRAINING,)), env=environment, process_group=0)
+                worker = subprocess.Popen(
+                    rq_command(server_url(settings), (TRAINING,)), env=environment, process_group=0
+                )
             stop.wait(poll)
     finally:
         if worker is not None and worker.poll() is None:
@@ -168,7 +237,7 @@ def schedule(base: str | None, every: int, cron: str | None, poll: float, no_wor
 @command
 def train_emotions(data: Path, out: Path, epochs: int, rate: float, seed: int) -> None:
     """Fine-tune MiniLM on GoEmotions (DATA: train.tsv, dev.tsv) and write what workers load to OUT."""
-    from shared.models import resolve
+    from shared.inference.weights import resolve
     from shared.settings import load_settings
     from trainer.emotions import train
 

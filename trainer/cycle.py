@@ -1,7 +1,7 @@
 """One retraining in five visible steps: sample, label, finetune, evaluate, promote.
 
-Each step reads what the one before left in the run folder and leaves its own; a finished step is not repeated. It knows
-the order and the data between the steps, not how any of them works.
+Each step reads what the one before left in the run folder and leaves its own; a finished step is
+not repeated. It knows the order and the data between the steps, not how any of them works.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shared.adapters import BadAdapter, Manifest, Registry, open_registry, packaged_for
-from shared.causal import load_base
-from shared.emotion_model import load_emotions
 from shared.errors import Misconfigured
-from shared.models import file_sha256, resolve
-from shared.prompts import TASKS
+from shared.inference.adapters import BadAdapter, Manifest, Registry, open_registry, packaged_for
+from shared.inference.causal import load_base
+from shared.inference.emotions import load_emotions
+from shared.inference.prompts import TASKS
+from shared.inference.weights import file_sha256, resolve
 from shared.settings import MATCHER_BASE, Settings, base_name
-from shared.store import Store
+from shared.stream.store import Store
 from trainer import label as labelling
 from trainer import matcher, report
 from trainer import promote as gate
@@ -57,7 +57,8 @@ class Cycle:
         """Run one step unless it is finished.
 
         Raises:
-            Misconfigured: an earlier step is missing, or the step cannot work with what it was given.
+            Misconfigured: an earlier step is missing, or the step cannot work with what it was
+                given.
             TemporaryFailure: teacher, server or disk failed; repeating goes on from there.
         """
         if self.run.done(name):
@@ -67,35 +68,50 @@ class Cycle:
         self.say(f"== {name} ({STEPS.index(name) + 1} of {len(STEPS)}) ==")
         facts: dict[str, Any] = getattr(self, f"_{name}")()
         self.run.finish(name, facts)
-        self.say(f"{name}: " + ", ".join(f"{k} {v}" for k, v in facts.items() if not isinstance(v, list | dict)))
+        self.say(
+            f"{name}: "
+            + ", ".join(f"{k} {v}" for k, v in facts.items() if not isinstance(v, list | dict))
+        )
 
     def _teacher(self) -> str:
         return self.run.plan.teacher or self.settings.teacher
 
     def _sample(self) -> dict[str, Any]:
         plan, teacher = self.run.plan, self._teacher()
-        if teacher.startswith("file:"):  # recorded labels bring their own reviews, which people chose
+        if teacher.startswith(
+            "file:"
+        ):  # recorded labels bring their own reviews, which people chose
             found = sampling.Sample()
             fresh = sampling.Duplicates()
             # Holdout first: of two near-copies the one in training has to go.
-            for one in sorted(read_labels(Path(teacher.removeprefix("file:"))), key=held, reverse=True):
+            for one in sorted(
+                read_labels(Path(teacher.removeprefix("file:"))), key=held, reverse=True
+            ):
                 if fresh.is_new(one.review.text):
                     found.labels.append(one)
                 else:
                     found.left_out["near-duplicate"] += 1
         else:
             cache = self._cache(teacher)
-            found = sampling.sample(self.store.all(), plan.most, lambda one: cache.get(one) is not None)
+            found = sampling.sample(
+                self.store.all(), plan.most, lambda one: cache.get(one) is not None
+            )
         without = [i for i, one in enumerate(found.labels) if not one.emotions]
         if without:
-            felt = load_emotions(self.settings).classify([found.labels[i].review.text for i in without])
+            felt = load_emotions(self.settings).classify(
+                [found.labels[i].review.text for i in without]
+            )
             for i, emotions in zip(without, felt, strict=True):
                 found.labels[i] = replace(found.labels[i], emotions=emotions.present)
         self.run.keep("sample", found.labels)
         return {"sampled": len(found.labels), "left_out": dict(found.left_out)}
 
     def _cache(self, teacher: str) -> labelling.Cache:
-        name = teacher if not teacher.startswith("openai:") else f"{teacher}#{self.settings.openai_model}"
+        name = (
+            teacher
+            if not teacher.startswith("openai:")
+            else f"{teacher}#{self.settings.openai_model}"
+        )
         return labelling.Cache(self.settings.home / "labels", name, self.run.plan.task)
 
     def _label(self) -> dict[str, Any]:
@@ -106,10 +122,16 @@ class Cycle:
             for one in sample:
                 found.add(one, task)
         else:
-            found = labelling.ask(sample, task, make_teacher(teacher, self.settings), self._cache(teacher), self.say)
+            found = labelling.ask(
+                sample, task, make_teacher(teacher, self.settings), self._cache(teacher), self.say
+            )
         labelling.require_some(found, task)
         self.run.keep("labels", found.labels)
-        return {"labelled": len(found.labels), "from_cache": found.cached, "dropped": dict(found.dropped)}
+        return {
+            "labelled": len(found.labels),
+            "from_cache": found.cached,
+            "dropped": dict(found.dropped),
+        }
 
     def _finetune(self) -> dict[str, Any]:
         plan = self.run.plan
@@ -123,17 +145,29 @@ class Cycle:
             base = resolve(f"wheel:{MATCHER_BASE}", self.settings.cache)
             marks = read_marks(Path(plan.marks), self.store.reviews) if plan.marks else []
             facts = matcher.train(
-                labels, base, out, marks=marks, epochs=int(plan.epochs or matcher.EPOCHS), rate=plan.rate or matcher.RATE,
-                checkpoints=self.run.folder / "checkpoints", say=self.say,
-            )  # fmt: skip
+                labels,
+                base,
+                out,
+                marks=marks,
+                epochs=int(plan.epochs or matcher.EPOCHS),
+                rate=plan.rate or matcher.RATE,
+                checkpoints=self.run.folder / "checkpoints",
+                say=self.say,
+            )
             return dict(facts)
         recipe = chosen_recipe(plan.recipe, epochs=plan.epochs, rate=plan.rate)
         model, tokenizer = load_base(self.settings, room=3.0)
         start = self._champion()[1] if plan.from_champion else None
         facts = finetune(
-            model, tokenizer, list(examples(train, tasks)), list(examples(dev, tasks)), self.run.folder, recipe,
-            start=start, say=self.say,
-        )  # fmt: skip
+            model,
+            tokenizer,
+            list(examples(train, tasks)),
+            list(examples(dev, tasks)),
+            self.run.folder,
+            recipe,
+            start=start,
+            say=self.say,
+        )
         return dict(facts)
 
     @property
@@ -151,7 +185,9 @@ class Cycle:
         """What serves now, as (id, folder); the bare base where nothing does or it cannot be read."""
         registry = open_registry(self.settings)
         try:
-            name = registry.promoted(self.run.plan.task) or packaged_for(self.base, self.run.plan.task)
+            name = registry.promoted(self.run.plan.task) or packaged_for(
+                self.base, self.run.plan.task
+            )
             if name is not None and registry.manifest(name).base == self.base:
                 return name, registry.fetch(name)
         except BadAdapter as error:
@@ -162,7 +198,9 @@ class Cycle:
         """Base, champion (if any) and challenger."""
         champion, folder = self._champion()
         adapter = self.run.folder / "adapter"
-        digest = file_sha256(adapter / ("model.onnx" if self.matched else "adapter_model.safetensors"))[:12]
+        digest = file_sha256(
+            adapter / ("model.onnx" if self.matched else "adapter_model.safetensors")
+        )[:12]
         out = [Arm("base", base_name(self.settings), None)]
         out += [Arm("champion", champion, folder)] if folder else []
         return [*out, Arm("challenger", digest, adapter)]
@@ -170,22 +208,36 @@ class Cycle:
     def scored(self) -> list[Scored]:
         """All arms on the holdout; what is on disk is not computed again."""
         labels = [one for one in self.run.kept("labels") if held(one)]
-        return evaluate(self.arms(), self.run.plan.task, labels, self.settings, self.run.folder, self.say)
+        return evaluate(
+            self.arms(), self.run.plan.task, labels, self.settings, self.run.folder, self.say
+        )
 
     def _evaluate(self) -> dict[str, Any]:
-        shutil.rmtree(self.run.folder / "checkpoints", ignore_errors=True)  # the adapter is written and noted
+        shutil.rmtree(
+            self.run.folder / "checkpoints", ignore_errors=True
+        )  # the adapter is written and noted
         scored = self.scored()
         report.write(scored, self.run.plan.task, self.run.folder)
-        return {one.arm.role: {k: round(v, 4) for k, v in one.means().items()} for one in scored} | {
-            "report": str(self.run.folder / "report.md")
-        }
+        return {
+            one.arm.role: {k: round(v, 4) for k, v in one.means().items()} for one in scored
+        } | {"report": str(self.run.folder / "report.md")}
 
     def _promote(self) -> dict[str, Any]:
         plan, scored = self.run.plan, self.scored()
-        checks = gate.judge(scored[-1], scored[-2], plan.task, gate.Gate(margin=plan.margin, min_examples=plan.min_examples))
+        checks = gate.judge(
+            scored[-1],
+            scored[-2],
+            plan.task,
+            gate.Gate(margin=plan.margin, min_examples=plan.min_examples),
+        )
         reasons = gate.lines(checks)
         passed = all(check.passed for check in checks)
-        report.write(scored, plan.task, self.run.folder, [f"**{'promoted' if passed else 'refused'}**", *reasons])
+        report.write(
+            scored,
+            plan.task,
+            self.run.folder,
+            [f"**{'promoted' if passed else 'refused'}**", *reasons],
+        )
         for line in reasons:
             self.say(line)
         if not passed:
@@ -202,12 +254,16 @@ class Cycle:
             if (manifest.model_extra or {}).get("run") == self.run.name:
                 return manifest
         return registry.publish(
-            self.run.folder / "adapter", task=plan.task, prompt_version=TASKS[plan.task].version,
-            base=self.base, also={t: TASKS[t].version for t in plan.also},
-            scores={k: round(v, 4) for k, v in scores.items() if v == v}, run=self.run.name,
+            self.run.folder / "adapter",
+            task=plan.task,
+            prompt_version=TASKS[plan.task].version,
+            base=self.base,
+            also={t: TASKS[t].version for t in plan.also},
+            scores={k: round(v, 4) for k, v in scores.items() if v == v},
+            run=self.run.name,
             data=f"{self.run.facts['label']['labelled']} labels by {self._teacher().rsplit('/', 1)[-1]}",
             licence=plan.licence or "private: trained on reviews that this installation stores",
-        )  # fmt: skip
+        )
 
 
 def chosen_recipe(name: str, **changes: Any) -> Recipe:

@@ -1,7 +1,8 @@
 """`beyond train-emotions`: fine-tune MiniLM on GoEmotions, tune thresholds on dev, write an int8 ONNX folder.
 
-Multi-label: sigmoid per label, binary cross-entropy over the 28 labels of Demszky et al. 2020. Mean pooling, as the
-sentence encoder was trained with. It does not know queues, stores or workers; it reads TSV files and writes a folder.
+Multi-label: sigmoid per label, binary cross-entropy over the 28 labels of Demszky et al. 2020. Mean
+pooling, as the sentence encoder was trained with. It does not know queues, stores or workers; it
+reads TSV files and writes a folder.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import AutoModel, AutoTokenizer
 
-from shared.emotion_model import MANIFEST, load_folder
 from shared.errors import Misconfigured
+from shared.inference.emotions import MANIFEST, load_folder
 from shared.review import EMOTIONS
 
 MAX_TOKENS = 96  # 99.9% of GoEmotions comments are shorter
@@ -32,10 +33,14 @@ class MeanPooled(nn.Module):
 
     def __init__(self, folder: Path, attention: str = "sdpa") -> None:
         super().__init__()
-        self.encoder = AutoModel.from_pretrained(str(folder), attn_implementation=attention, dtype=torch.float32)
+        self.encoder = AutoModel.from_pretrained(
+            str(folder), attn_implementation=attention, dtype=torch.float32
+        )
         self.drop = nn.Dropout(0.1)
         self.head = nn.Linear(self.encoder.config.hidden_size, len(EMOTIONS))
-        nn.init.constant_(self.head.bias, -3.0)  # the prior: a label is present in about one comment in twenty
+        nn.init.constant_(
+            self.head.bias, -3.0
+        )  # the prior: a label is present in about one comment in twenty
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Logits, float."""
@@ -51,7 +56,9 @@ def read_goemotions(path: Path) -> tuple[list[str], np.ndarray]:
         Misconfigured: the file is missing or a line has another form.
     """
     if not path.exists():
-        raise Misconfigured(f"{path} is missing; name the folder that holds GoEmotions' train.tsv and dev.tsv")
+        raise Misconfigured(
+            f"{path} is missing; name the folder that holds GoEmotions' train.tsv and dev.tsv"
+        )
     texts, rows = [], []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
@@ -59,7 +66,9 @@ def read_goemotions(path: Path) -> tuple[list[str], np.ndarray]:
             row = np.zeros(len(EMOTIONS), dtype=np.float32)
             row[[int(i) for i in labels.split(",")]] = 1
         except (ValueError, IndexError) as error:
-            raise Misconfigured(f"{path}:{number}: expected text, label ids, comment id: {error}") from error
+            raise Misconfigured(
+                f"{path}:{number}: expected text, label ids, comment id: {error}"
+            ) from error
         texts.append(text)
         rows.append(row)
     return texts, np.stack(rows)
@@ -103,9 +112,17 @@ def _padded(ids: list[list[int]], rows: np.ndarray) -> tuple[torch.Tensor, torch
 
 
 def train(
-    data: Path, base: Path, out: Path, *, epochs: int = 3, batch: int = 32, rate: float = 2e-4, seed: int = 0,
-    rows: int | None = None, say: Any = print,
-) -> dict[str, Any]:  # fmt: skip
+    data: Path,
+    base: Path,
+    out: Path,
+    *,
+    epochs: int = 3,
+    batch: int = 32,
+    rate: float = 2e-4,
+    seed: int = 0,
+    rows: int | None = None,
+    say: Any = print,
+) -> dict[str, Any]:
     """Train, quantise, tune, write.
 
     Args:
@@ -130,9 +147,14 @@ def train(
     ids = tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
     model = MeanPooled(base)
     optimiser = torch.optim.AdamW(
-        [{"params": model.encoder.parameters(), "lr": rate}, {"params": model.head.parameters(), "lr": 1e-3}],
-        betas=(0.9, 0.98), weight_decay=0.01, fused=True,
-    )  # fmt: skip
+        [
+            {"params": model.encoder.parameters(), "lr": rate},
+            {"params": model.head.parameters(), "lr": 1e-3},
+        ],
+        betas=(0.9, 0.98),
+        weight_decay=0.01,
+        fused=True,
+    )
     steps = epochs * math.ceil(len(ids) / batch)
     warm = max(1, steps // 10)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -144,7 +166,9 @@ def train(
         for chosen in batches([len(i) for i in ids], batch, generator):
             with torch.autocast("cpu", torch.bfloat16):
                 logits = model(*_padded(ids, chosen))
-            loss = F.binary_cross_entropy_with_logits(logits.float(), torch.from_numpy(targets[chosen]), reduction="none")
+            loss = F.binary_cross_entropy_with_logits(
+                logits.float(), torch.from_numpy(targets[chosen]), reduction="none"
+            )
             loss.sum(1).mean().backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
@@ -154,11 +178,22 @@ def train(
             if step % 100 == 0:
                 left = (time.monotonic() - begun) / step * (steps - step)
                 now = float(loss.detach().sum(1).mean())
-                say(f"epoch {epoch + 1}/{epochs} step {step}/{steps} loss {now:.3f} {left:.0f} s left")
-    return _write(model.eval(), base, data, out, {"epochs": epochs, "batch": batch, "rate": rate, "seed": seed}, say)
+                say(
+                    f"epoch {epoch + 1}/{epochs} step {step}/{steps} loss {now:.3f} {left:.0f} s left"
+                )
+    return _write(
+        model.eval(),
+        base,
+        data,
+        out,
+        {"epochs": epochs, "batch": batch, "rate": rate, "seed": seed},
+        say,
+    )
 
 
-def _write(model: MeanPooled, base: Path, data: Path, out: Path, recipe: dict[str, Any], say: Any) -> dict[str, Any]:
+def _write(
+    model: MeanPooled, base: Path, data: Path, out: Path, recipe: dict[str, Any], say: Any
+) -> dict[str, Any]:
     """Export fp32 and int8 to ONNX, then tune."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -169,13 +204,27 @@ def _write(model: MeanPooled, base: Path, data: Path, out: Path, recipe: dict[st
     plain = MeanPooled(base, attention="eager").eval()  # SDPA has no ONNX form in this exporter
     plain.load_state_dict(model.state_dict())
     sample = torch.ones(2, 8, dtype=torch.long)
-    axes = {"ids": {0: "rows", 1: "tokens"}, "mask": {0: "rows", 1: "tokens"}, "logits": {0: "rows"}}
+    axes = {
+        "ids": {0: "rows", 1: "tokens"},
+        "mask": {0: "rows", 1: "tokens"},
+        "logits": {0: "rows"},
+    }
     torch.onnx.export(
-        plain, (sample, sample), str(exact), input_names=["ids", "mask"], output_names=["logits"], dynamic_axes=axes,
-        dynamo=False, opset_version=17,
-    )  # fmt: skip
+        plain,
+        (sample, sample),
+        str(exact),
+        input_names=["ids", "mask"],
+        output_names=["logits"],
+        dynamic_axes=axes,
+        dynamo=False,
+        opset_version=17,
+    )
     quantize_dynamic(
-        exact, small, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gather", "Gemm"]
+        exact,
+        small,
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        op_types_to_quantize=["MatMul", "Gather", "Gemm"],
     )
     return _tune(data, out, {**recipe, "base": base.name}, say)
 
@@ -183,14 +232,23 @@ def _write(model: MeanPooled, base: Path, data: Path, out: Path, recipe: dict[st
 def _tune(data: Path, out: Path, recipe: dict[str, Any], say: Any) -> dict[str, Any]:
     """Tune thresholds on dev with the int8 model, the one that serves; note its score beside the fp32 one's."""
     texts, targets = read_goemotions(data / "dev.tsv")
-    manifest: dict[str, Any] = {"labels": list(EMOTIONS), "thresholds": [0.5] * len(EMOTIONS), "recipe": recipe}
+    manifest: dict[str, Any] = {
+        "labels": list(EMOTIONS),
+        "thresholds": [0.5] * len(EMOTIONS),
+        "recipe": recipe,
+    }
     (out / MANIFEST).write_text(json.dumps(manifest))
     scores = {}
     for name in ("fp32", "int8"):
         (out / f"{name}.onnx").replace(out / "model.onnx")
         found = load_folder(out, str(out)).probabilities(texts)
         thresholds, scores[name] = tune_thresholds(found, targets)
-    manifest |= {"thresholds": thresholds, "dev_macro_f1": {k: round(v, 4) for k, v in scores.items()}}
+    manifest |= {
+        "thresholds": thresholds,
+        "dev_macro_f1": {k: round(v, 4) for k, v in scores.items()},
+    }
     (out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-    say(f"dev macro-F1 at tuned thresholds: fp32 {scores['fp32']:.4f}, int8 {scores['int8']:.4f}; written to {out}")
+    say(
+        f"dev macro-F1 at tuned thresholds: fp32 {scores['fp32']:.4f}, int8 {scores['int8']:.4f}; written to {out}"
+    )
     return manifest

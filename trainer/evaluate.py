@@ -1,7 +1,7 @@
 """Evaluate arms (base, champion, challenger) on the holdout: same ids, prompts, engine and greedy decoding.
 
-Each arm's answers and measures go to one file of JSON lines, a line per pair; an arm whose file is complete for the same
-adapter is not run again. It does not know gates or reports.
+Each arm's answers and measures go to one file of JSON lines, a line per pair; an arm whose file is
+complete for the same adapter is not run again. It does not know gates or reports.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.answer import answerer
 from shared.errors import Misconfigured
-from shared.prompts import target
+from shared.inference.answer import answerer
+from shared.inference.prompts import target
 from shared.settings import Settings
 from trainer.examples import Label
-from trainer.measures import mean, own
-from trainer.pairwise import pairwise
+from trainer.metrics.measures import mean, own
+from trainer.metrics.pairwise import pairwise
 
 _STEP = 64
 
@@ -57,20 +57,33 @@ def reference(task: str, label: Label) -> str:
 def slices(label: Label) -> list[str]:
     """The groups that a review belongs to, in which a challenger must not be worse."""
     rating = label.review.rating
-    out = ["unrated" if rating is None else "1-2 stars" if rating < 2.5 else "3 stars" if rating < 3.5 else "4-5 stars"]
+    out = [
+        "unrated"
+        if rating is None
+        else "1-2 stars"
+        if rating < 2.5
+        else "3 stars"
+        if rating < 3.5
+        else "4-5 stars"
+    ]
     if label.issues is not None:
         out.append("with issues" if label.issues else "without issues")
     return [*out, "long" if len(label.review.text) > 600 else "short"]
 
 
 def evaluate(
-    arms: Sequence[Arm], task: str, labels: Sequence[Label], settings: Settings, folder: Path, say: Callable[[str], None]
+    arms: Sequence[Arm],
+    task: str,
+    labels: Sequence[Label],
+    settings: Settings,
+    folder: Path,
+    say: Callable[[str], None],
 ) -> list[Scored]:
     """Answer and measure every label with every arm.
 
     Args:
         arms: who competes.
-        task: a name of shared.prompts.TASKS.
+        task: a name of shared.inference.prompts.TASKS.
         labels: the holdout, each with an answer to this task.
         settings: base model, device, metric models.
         folder: where the files go.
@@ -84,7 +97,14 @@ def evaluate(
     return [_scored(arm, task, labels, settings, folder, say) for arm in arms]
 
 
-def _scored(arm: Arm, task: str, labels: Sequence[Label], settings: Settings, folder: Path, say: Callable[[str], None]) -> Scored:
+def _scored(
+    arm: Arm,
+    task: str,
+    labels: Sequence[Label],
+    settings: Settings,
+    folder: Path,
+    say: Callable[[str], None],
+) -> Scored:
     path = folder / f"answers-{arm.role}.json"
     stamp = _stamp(arm, task, labels)
     if path.exists() and (kept := json.loads(path.read_text()))["stamp"] == stamp:
@@ -95,8 +115,18 @@ def _scored(arm: Arm, task: str, labels: Sequence[Label], settings: Settings, fo
     scores, missing = pairwise(texts, references, settings)
     rows = []
     for i, (label, text, wanted) in enumerate(zip(labels, texts, references, strict=True)):
-        measures = own(task, label, text, wanted) | {name: values[i] for name, values in scores.items()}
-        rows.append({"id": label.review.id, "answer": text, "reference": wanted, "slices": slices(label), "measures": measures})
+        measures = own(task, label, text, wanted) | {
+            name: values[i] for name, values in scores.items()
+        }
+        rows.append(
+            {
+                "id": label.review.id,
+                "answer": text,
+                "reference": wanted,
+                "slices": slices(label),
+                "measures": measures,
+            }
+        )
     kept = {"stamp": stamp, "seconds": seconds, "missing": missing, "rows": rows}
     scratch = path.with_suffix(".part")
     scratch.write_text(json.dumps(kept, ensure_ascii=False, indent=1))
@@ -120,5 +150,7 @@ def _answers(
     for start in range(0, len(labels), _STEP):
         part = labels[start : start + _STEP]
         out += answer([label.review for label in part], [label.emotions for label in part])
-        say(f"{arm.role}: {len(out)}/{len(labels)} answered, {(time.monotonic() - begun) / len(out):.2f} s a review")
+        say(
+            f"{arm.role}: {len(out)}/{len(labels)} answered, {(time.monotonic() - begun) / len(out):.2f} s a review"
+        )
     return out, (time.monotonic() - begun) / len(labels)

@@ -1,4 +1,4 @@
-"""Labels to training examples: (prompt, answer) pairs by shared/prompts.py, and the fixed holdout.
+"""Labels to training examples: (prompt, answer) pairs by shared/inference/prompts.py, and the fixed holdout.
 
 It does not know models or training.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.errors import Misconfigured
-from shared.prompts import TASKS, build, target
+from shared.inference.prompts import TASKS, build, target
 from shared.review import Issue, Review
 
 HOLDOUT_SHARE = 0.1
@@ -71,7 +71,12 @@ def read_labels(path: Path) -> list[Label]:
 def as_row(label: Label) -> dict[str, Any]:
     """The JSON form in which a run keeps a label; `read_labels` reads it back."""
     issues = None if label.issues is None else [issue.model_dump() for issue in label.issues]
-    kept = {"issues": issues, "reply": label.reply, "feedback": label.feedback, "split": label.split}
+    kept = {
+        "issues": issues,
+        "reply": label.reply,
+        "feedback": label.feedback,
+        "split": label.split,
+    }
     return {"review": label.review.model_dump(mode="json"), "emotions": list(label.emotions)} | {
         k: v for k, v in kept.items() if v is not None
     }
@@ -86,12 +91,21 @@ def _label(row: dict[str, Any]) -> Label:
     if isinstance(row["review"], dict):
         own = None if "issues" not in row else tuple(Issue.model_validate(i) for i in row["issues"])
         texts = {k: row.get(k) for k in ("reply", "feedback", "split")}
-        return Label(Review.model_validate(row["review"]), issues=own, emotions=tuple(row.get("emotions", ())), **texts)
+        return Label(
+            Review.model_validate(row["review"]),
+            issues=own,
+            emotions=tuple(row.get("emotions", ())),
+            **texts,
+        )
     if "feedback" in row:
         text = _mended(row["review"])
-        review = Review(id=row["id"], source="file", text=text, rating=row.get("stars"), created_at=_EPOCH)
+        review = Review(
+            id=row["id"], source="file", text=text, rating=row.get("stars"), created_at=_EPOCH
+        )
         return Label(review, feedback=row["feedback"], split=row.get("split"))
-    review = Review(id=row["id"], source="file", text=row["review"], rating=row.get("rating"), created_at=_EPOCH)
+    review = Review(
+        id=row["id"], source="file", text=row["review"], rating=row.get("rating"), created_at=_EPOCH
+    )
     issues = [located(issue, review.text) for issue in row["issues"]]
     return Label(review, issues=tuple(issues), reply=row.get("reply"), split=row.get("split"))
 
@@ -100,7 +114,8 @@ def located(fields: dict[str, Any], text: str) -> Issue:
     """An Issue from theme, problem, evidence and action, with the offsets of its evidence in the text.
 
     Raises:
-        ValueError: the evidence is not in the text, or a field is missing or wrong (pydantic's ValidationError is one).
+        ValueError: the evidence is not in the text, or a field is missing or wrong (pydantic's
+            ValidationError is one).
     """
     start = text.index(fields["evidence"])
     return Issue(**fields, start=start, end=start + len(fields["evidence"]))
@@ -108,9 +123,15 @@ def located(fields: dict[str, Any], text: str) -> Issue:
 
 def _mended(text: str) -> str:
     r"""Undo literal \n and \" and \u00e9 that the original project left in its texts."""
-    text = text.replace('\\\\"', '"').replace('\\"', '"').replace("\\\\n", "\n").replace("\\n", "\n")
+    text = (
+        text.replace('\\\\"', '"').replace('\\"', '"').replace("\\\\n", "\n").replace("\\n", "\n")
+    )
     try:
-        return json.loads('"' + text.replace('"', '\\"').replace("\n", "\\n") + '"') if "\\u" in text else text  # type: ignore[no-any-return]
+        return (
+            json.loads('"' + text.replace('"', '\\"').replace("\n", "\\n") + '"')
+            if "\\u" in text
+            else text
+        )  # type: ignore[no-any-return]
     except ValueError:
         return text
 
@@ -120,8 +141,14 @@ def examples(labels: Iterable[Label], tasks: Iterable[str]) -> Iterator[Example]
     wanted = tuple(tasks)
     for label in labels:
         for task in wanted:
-            answer = target(label.issues) if task == "issues" and label.issues is not None else getattr(label, task, None)
+            answer = (
+                target(label.issues)
+                if task == "issues" and label.issues is not None
+                else getattr(label, task, None)
+            )
             if not isinstance(answer, str) or not answer:
                 continue
             prompt = "".join(build(TASKS[task], label.review, label.emotions))
-            yield Example(label.review.id, task, prompt, answer if task == "issues" else " " + answer.strip())
+            yield Example(
+                label.review.id, task, prompt, answer if task == "issues" else " " + answer.strip()
+            )

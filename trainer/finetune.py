@@ -1,7 +1,8 @@
 """Fine-tune: LoRA by peft on a causal model, loss on the answer only, resumable, best checkpoint by dev loss.
 
-transformers' Trainer does the loop; ours is the loss, which computes logits for answer positions alone: on a CPU the
-vocabulary projection of a whole batch costs more than the rest of the model. It does not know tasks or reviews.
+transformers' Trainer does the loop; ours is the loss, which computes logits for answer positions
+alone: on a CPU the vocabulary projection of a whole batch costs more than the rest of the model. It
+does not know tasks or reviews.
 """
 
 from __future__ import annotations
@@ -43,10 +44,19 @@ class Recipe:
 
 RECIPES = {
     "default": Recipe(),
-    # The original project's values, its learning rate included (2e-5 suits full fine-tuning, not LoRA). It named
-    # `out_proj`, which phi-2 does not have; `dense` is the layer it meant.
-    "original": Recipe(rank=16, alpha=32, rate=2e-5, epochs=3, dropout=0.05, targets=("q_proj", "k_proj", "v_proj", "dense")),
-    "phi-2": Recipe(rate=1e-4, epochs=3, targets=("q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2")),
+    # The original project's values, its learning rate included (2e-5 suits full fine-tuning, not
+    # LoRA). It named `out_proj`, which phi-2 does not have; `dense` is the layer it meant.
+    "original": Recipe(
+        rank=16,
+        alpha=32,
+        rate=2e-5,
+        epochs=3,
+        dropout=0.05,
+        targets=("q_proj", "k_proj", "v_proj", "dense"),
+    ),
+    "phi-2": Recipe(
+        rate=1e-4, epochs=3, targets=("q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2")
+    ),
 }
 
 
@@ -57,7 +67,9 @@ class NotANumber(Misconfigured):
 class AnswerTrainer(Trainer):
     """Trainer whose loss needs logits of answer positions only."""
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
+    ) -> Any:
         """Mean cross-entropy over answer tokens of the batch.
 
         Raises:
@@ -70,7 +82,9 @@ class AnswerTrainer(Trainer):
         logits = causal.get_output_embeddings()(hidden[wanted])
         loss = F.cross_entropy(logits.float(), labels[:, 1:][wanted])
         if not torch.isfinite(loss):
-            raise NotANumber("the loss is not finite; lower the learning rate (--rate) and look at the labels")
+            raise NotANumber(
+                "the loss is not finite; lower the learning rate (--rate) and look at the labels"
+            )
         return (loss, {"loss": loss}) if return_outputs else loss
 
 
@@ -80,17 +94,29 @@ class Says(TrainerCallback):
     def __init__(self, say: Any) -> None:
         self._say = say
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any
+    ) -> None:
         """Called by Trainer with the latest numbers."""
-        shown = {k: f"{v:.4g}" for k, v in (logs or {}).items() if k in {"loss", "eval_loss", "learning_rate", "epoch"}}
+        shown = {
+            k: f"{v:.4g}"
+            for k, v in (logs or {}).items()
+            if k in {"loss", "eval_loss", "learning_rate", "epoch"}
+        }
         if shown:
-            self._say(f"step {state.global_step}/{state.max_steps} " + " ".join(f"{k} {v}" for k, v in shown.items()))
+            self._say(
+                f"step {state.global_step}/{state.max_steps} "
+                + " ".join(f"{k} {v}" for k, v in shown.items())
+            )
 
 
 def encode(tokenizer: Any, example: Example, max_tokens: int) -> dict[str, list[int]]:
     """Token ids and labels; the prompt is ignored by the loss. An over-long one loses the start of its prompt."""
     prompt = tokenizer(example.prompt, add_special_tokens=False)["input_ids"]
-    answer = [*tokenizer(example.answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    answer = [
+        *tokenizer(example.answer, add_special_tokens=False)["input_ids"],
+        tokenizer.eos_token_id,
+    ]
     prompt = prompt[-max(1, max_tokens - len(answer)) :]
     return {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}
 
@@ -100,16 +126,29 @@ def collate(rows: Sequence[dict[str, list[int]]], pad: int) -> dict[str, torch.T
     width = max(len(r["input_ids"]) for r in rows)
     spare = [width - len(r["input_ids"]) for r in rows]
     return {
-        "input_ids": torch.tensor([r["input_ids"] + [pad] * s for r, s in zip(rows, spare, strict=True)]),
-        "attention_mask": torch.tensor([[1] * len(r["input_ids"]) + [0] * s for r, s in zip(rows, spare, strict=True)]),
-        "labels": torch.tensor([r["labels"] + [IGNORED] * s for r, s in zip(rows, spare, strict=True)]),
+        "input_ids": torch.tensor(
+            [r["input_ids"] + [pad] * s for r, s in zip(rows, spare, strict=True)]
+        ),
+        "attention_mask": torch.tensor(
+            [[1] * len(r["input_ids"]) + [0] * s for r, s in zip(rows, spare, strict=True)]
+        ),
+        "labels": torch.tensor(
+            [r["labels"] + [IGNORED] * s for r, s in zip(rows, spare, strict=True)]
+        ),
     }
 
 
 def finetune(
-    model: Any, tokenizer: Any, train: Sequence[Example], dev: Sequence[Example], out: Path, recipe: Recipe, *,
-    start: Path | None = None, say: Any = print,
-) -> dict[str, float]:  # fmt: skip
+    model: Any,
+    tokenizer: Any,
+    train: Sequence[Example],
+    dev: Sequence[Example],
+    out: Path,
+    recipe: Recipe,
+    *,
+    start: Path | None = None,
+    say: Any = print,
+) -> dict[str, float]:
     """Train an adapter and write it to `out`/adapter; continues from the last checkpoint in `out` if there is one.
 
     Args:
@@ -132,29 +171,64 @@ def finetune(
     from peft import LoraConfig, PeftModel, get_peft_model
 
     if not train or not dev:
-        raise Misconfigured(f"{len(train)} training and {len(dev)} dev examples: too few to train; label more reviews")
+        raise Misconfigured(
+            f"{len(train)} training and {len(dev)} dev examples: too few to train; label more reviews"
+        )
     torch.manual_seed(recipe.seed)
     targets = recipe.targets if isinstance(recipe.targets, str) else list(recipe.targets)
     config = LoraConfig(
-        r=recipe.rank, lora_alpha=recipe.alpha, lora_dropout=recipe.dropout, target_modules=targets, task_type="CAUSAL_LM"
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        lora_dropout=recipe.dropout,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
     )
-    wrapped = PeftModel.from_pretrained(model, str(start), is_trainable=True) if start else get_peft_model(model, config)
-    rows = {name: [encode(tokenizer, e, recipe.max_tokens) for e in part] for name, part in (("train", train), ("dev", dev))}
+    wrapped = (
+        PeftModel.from_pretrained(model, str(start), is_trainable=True)
+        if start
+        else get_peft_model(model, config)
+    )
+    rows = {
+        name: [encode(tokenizer, e, recipe.max_tokens) for e in part]
+        for name, part in (("train", train), ("dev", dev))
+    }
     steps = math.ceil(math.ceil(len(train) / recipe.batch) * recipe.epochs)
     cuda = torch.cuda.is_available()
     arguments = TrainingArguments(
-        output_dir=str(out / "checkpoints"), num_train_epochs=recipe.epochs, per_device_train_batch_size=recipe.batch,
-        per_device_eval_batch_size=recipe.batch, learning_rate=recipe.rate, weight_decay=recipe.weight_decay,
-        lr_scheduler_type=recipe.schedule, warmup_steps=int(recipe.warmup * steps), optim="adamw_torch_fused", bf16=True,
-        use_cpu=not cuda, eval_strategy="epoch", save_strategy="epoch", save_total_limit=2, load_best_model_at_end=True,
-        metric_for_best_model="eval_loss", greater_is_better=False, logging_steps=10, report_to=[], seed=recipe.seed,
-        remove_unused_columns=False, dataloader_pin_memory=cuda, train_sampling_strategy="group_by_length",
-        label_names=["labels"], disable_tqdm=True,
-    )  # fmt: skip
+        output_dir=str(out / "checkpoints"),
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.batch,
+        per_device_eval_batch_size=recipe.batch,
+        learning_rate=recipe.rate,
+        weight_decay=recipe.weight_decay,
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=int(recipe.warmup * steps),
+        optim="adamw_torch_fused",
+        bf16=True,
+        use_cpu=not cuda,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        logging_steps=10,
+        report_to=[],
+        seed=recipe.seed,
+        remove_unused_columns=False,
+        dataloader_pin_memory=cuda,
+        train_sampling_strategy="group_by_length",
+        label_names=["labels"],
+        disable_tqdm=True,
+    )
     trainer = AnswerTrainer(
-        wrapped, arguments, train_dataset=rows["train"], eval_dataset=rows["dev"], callbacks=[Says(say)],
+        wrapped,
+        arguments,
+        train_dataset=rows["train"],
+        eval_dataset=rows["dev"],
+        callbacks=[Says(say)],
         data_collator=lambda batch: collate(batch, tokenizer.pad_token_id),
-    )  # fmt: skip
+    )
     trainer.remove_callback(PrinterCallback)
     seen = list((out / "checkpoints").glob("checkpoint-*"))
     trainer.train(resume_from_checkpoint=bool(seen))

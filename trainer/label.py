@@ -1,8 +1,8 @@
 """Labelling: ask the teacher, keep what is valid, drop and count the rest by reason; answers are cached.
 
-A cache line belongs to (review id, its version, task, prompt version, teacher): nothing is asked twice, also across runs
-and after a kill. A teacher that fails stops the step with an error and is never quoted as a label. It does not know
-training.
+A cache line belongs to (review id, its version, task, prompt version, teacher): nothing is asked
+twice, also across runs and after a kill. A teacher that fails stops the step with an error and is
+never quoted as a label. It does not know training.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import Misconfigured
-from shared.offers import offers_unsupported
-from shared.prompts import MAX_ISSUES, TASKS
+from shared.inference.offers import offers_unsupported
+from shared.inference.prompts import MAX_ISSUES, TASKS
 from shared.review import Issue
 from trainer.examples import Label, located
 from trainer.teachers import INSTRUCTIONS, TRUNCATED, VERSION, Teacher
@@ -50,7 +50,9 @@ class Cache:
     """Raw answers of one teacher as JSON lines, appended as they come; a line cut off by a kill is ignored."""
 
     def __init__(self, folder: Path, teacher: str, task: str) -> None:
-        name = hashlib.sha256(f"{teacher}|{task}|{TASKS[task].version}|{VERSION}".encode()).hexdigest()[:16]
+        name = hashlib.sha256(
+            f"{teacher}|{task}|{TASKS[task].version}|{VERSION}".encode()
+        ).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / f"{task}-{name}.jsonl"
         self._known: dict[str, str] = {}
@@ -77,7 +79,9 @@ def _key(label: Label) -> str:
     return f"{label.review.id}:{label.review.version}"
 
 
-def ask(sample: Sequence[Label], task: str, teacher: Teacher, cache: Cache, say: Callable[[str], None]) -> Labelled:
+def ask(
+    sample: Sequence[Label], task: str, teacher: Teacher, cache: Cache, say: Callable[[str], None]
+) -> Labelled:
     """Label every review of the sample.
 
     Args:
@@ -88,7 +92,8 @@ def ask(sample: Sequence[Label], task: str, teacher: Teacher, cache: Cache, say:
         say: called with one line of progress at a time.
 
     Raises:
-        TemporaryFailure: the teacher failed; what it answered so far is cached, repeating goes on from there.
+        TemporaryFailure: the teacher failed; what it answered so far is cached, repeating goes on
+            from there.
     """
     out = Labelled()
     for number, label in enumerate(sample, 1):
@@ -103,7 +108,9 @@ def ask(sample: Sequence[Label], task: str, teacher: Teacher, cache: Cache, say:
         except Dropped as error:
             out.dropped[str(error)] += 1
         if number % 10 == 0 or number == len(sample):
-            say(f"{number}/{len(sample)} labelled, {out.cached} from the cache, {sum(out.dropped.values())} dropped")
+            say(
+                f"{number}/{len(sample)} labelled, {out.cached} from the cache, {sum(out.dropped.values())} dropped"
+            )
     return out
 
 
@@ -136,7 +143,8 @@ def checked(label: Label, task: str) -> Label:
     """The label itself, if a student may learn from it.
 
     Raises:
-        Dropped: it has no answer, promises what the review does not carry, is cut off, or echoes the prompt.
+        Dropped: it has no answer, promises what the review does not carry, is cut off, or echoes
+            the prompt.
     """
     if task == "issues":
         if label.issues is None:
@@ -167,7 +175,10 @@ def cut_off(text: str) -> bool:
 def echoes(text: str, instruction: str) -> bool:
     """Whether the text repeats eight words in a row of the instruction."""
     words, asked = text.lower().split(), " ".join(instruction.lower().split())
-    return any(" ".join(words[i : i + _ECHO_WORDS]) in asked for i in range(max(0, len(words) - _ECHO_WORDS + 1)))
+    return any(
+        " ".join(words[i : i + _ECHO_WORDS]) in asked
+        for i in range(max(0, len(words) - _ECHO_WORDS + 1))
+    )
 
 
 def require_some(found: Labelled, task: str) -> None:
@@ -177,5 +188,10 @@ def require_some(found: Labelled, task: str) -> None:
         Misconfigured: every label was dropped; the text counts why.
     """
     if not found.labels:
-        why = ", ".join(f"{n} {reason}" for reason, n in found.dropped.most_common()) or "the sample was empty"
-        raise Misconfigured(f"no valid label for task {task}: {why}; look at the teacher's answers or choose another teacher")
+        why = (
+            ", ".join(f"{n} {reason}" for reason, n in found.dropped.most_common())
+            or "the sample was empty"
+        )
+        raise Misconfigured(
+            f"no valid label for task {task}: {why}; look at the teacher's answers or choose another teacher"
+        )

@@ -1,6 +1,7 @@
-"""Marks: a person's verdicts on spans of reviews whose texts may not be copied (trainer/marks.jsonl: ids and offsets only).
+"""Marks: a person's verdicts on spans of reviews whose texts may not be copied (trainer/data/marks.jsonl: ids and offsets only).
 
-They teach a matcher (trainer/matcher.py) a kind of text that its labels lack. It does not know models or training.
+They teach a matcher (trainer/matcher.py) a kind of text that its labels lack. It does not know
+models or training.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from shared.review import THEMES, Review
 class Mark:
     """Characters [start, end) of a review are evidence of `theme`; what nobody marked in a marked review is evidence of nothing.
 
-    A review in which nothing went wrong has one mark without a theme. `problem`: the sentence of the playbook that says
-    what went wrong, if the person chose one.
+    A review in which nothing went wrong has one mark without a theme. `problem`: the sentence of
+    the playbook that says what went wrong, if the person chose one.
     """
 
     review: Review
@@ -41,9 +42,19 @@ def read_marks(path: Path, find: Callable[[Sequence[str]], Sequence[Review | Non
             row = json.loads(line)
             if row["theme"] is not None and row["theme"] not in THEMES:
                 raise ValueError(f"unknown theme {row['theme']!r}")
-            rows.append((str(row["id"]), int(row["start"]), int(row["end"]), row["theme"], row.get("problem")))
+            rows.append(
+                (
+                    str(row["id"]),
+                    int(row["start"]),
+                    int(row["end"]),
+                    row["theme"],
+                    row.get("problem"),
+                )
+            )
         except (ValueError, KeyError, TypeError) as error:
-            raise Misconfigured(f"{path}:{number}: not a mark {{id, start, end, theme}}: {error}") from None
+            raise Misconfigured(
+                f"{path}:{number}: not a mark {{id, start, end, theme}}: {error}"
+            ) from None
     ids = list(dict.fromkeys(row[0] for row in rows))  # a review has many marks and is fetched once
     stored = dict(zip(ids, find(ids), strict=True))
     return [Mark(review, *row[1:]) for row in rows if (review := stored[row[0]]) is not None]

@@ -1,9 +1,10 @@
-"""Train a matcher (shared/matcher.py) on labelled issues: one encoder, two heads, int8 ONNX.
+"""Train a matcher (shared/inference/matcher.py) on labelled issues: one encoder, two heads, int8 ONNX.
 
-Per token, which theme it is evidence of, if any (cross-entropy); per evidence span, where its problem lies among the
-sentence embeddings of all problems in the bank (soft cross-entropy against the similarities of the written problems, so
-that problems which mean the same share the mass). The bank is the playbook of general advice and the labels themselves.
-It does not know queues, stores or language models.
+Per token, which theme it is evidence of, if any (cross-entropy); per evidence span, where its
+problem lies among the sentence embeddings of all problems in the bank (soft cross-entropy against
+the similarities of the written problems, so that problems which mean the same share the mass). The
+bank is the playbook of general advice and the labels themselves. It does not know queues, stores or
+language models.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from torch.nn import functional as F
 from transformers import AutoModel, AutoTokenizer
 
 from shared.errors import Misconfigured
-from shared.matcher import CONFIG, Entry, Limits, tokens_in, windows_of
+from shared.inference.matcher import CONFIG, Entry, Limits, tokens_in, windows_of
 from shared.review import THEMES, Review
 from trainer.emotions import batches
 from trainer.examples import Label
 from trainer.finetune import NotANumber
 from trainer.marks import Mark, by_review
 
-PLAYBOOK = Path(__file__).parent / "playbook.jsonl"
+PLAYBOOK = Path(__file__).parent / "data" / "playbook.jsonl"
 EPOCHS, RATE = 12, 3e-4
 _TEMPERATURE, _SAME_THEME = 0.07, 0.1
 _BATCH = 16
@@ -42,35 +43,62 @@ class Encoder(nn.Module):
 
     def __init__(self, base: Path, attention: str = "sdpa") -> None:
         super().__init__()
-        self.encoder = AutoModel.from_pretrained(str(base), attn_implementation=attention, dtype=torch.float32)
+        self.encoder = AutoModel.from_pretrained(
+            str(base), attn_implementation=attention, dtype=torch.float32
+        )
         width = self.encoder.config.hidden_size
         self.drop = nn.Dropout(0.1)
         self.theme = nn.Linear(width, 1 + len(THEMES))
         self.problem = nn.Linear(width, width)
-        nn.init.eye_(self.problem.weight)  # the mean of token states is the sentence embedding already: start there
+        nn.init.eye_(
+            self.problem.weight
+        )  # the mean of token states is the sentence embedding already: start there
         nn.init.zeros_(self.problem.bias)
 
-    def forward(self, ids: torch.Tensor, mask: torch.Tensor, kinds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, ids: torch.Tensor, mask: torch.Tensor, kinds: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits and vectors."""
-        hidden = self.drop(self.encoder(input_ids=ids, attention_mask=mask, token_type_ids=kinds).last_hidden_state)
+        hidden = self.drop(
+            self.encoder(input_ids=ids, attention_mask=mask, token_type_ids=kinds).last_hidden_state
+        )
         return self.theme(hidden), self.problem(hidden)
 
 
 def bank_of(labels: Sequence[Label]) -> list[Entry]:
     """Broad and general entries of the playbook, then the specific ones of the labels."""
-    written = [Entry(**json.loads(line)) for line in PLAYBOOK.read_text(encoding="utf-8").splitlines()]
-    return written + [Entry(i.theme, i.problem, i.action, "specific") for label in labels for i in label.issues or ()]
+    written = [
+        Entry(**json.loads(line)) for line in PLAYBOOK.read_text(encoding="utf-8").splitlines()
+    ]
+    return written + [
+        Entry(i.theme, i.problem, i.action, "specific")
+        for label in labels
+        for i in label.issues or ()
+    ]
 
 
 @torch.inference_mode()
 def embed(base: Path, texts: Sequence[str]) -> np.ndarray:
     """Unit sentence embeddings float32 [texts, 384]: mean over tokens, as the base was trained (Reimers & Gurevych 2019)."""
-    tokenizer, model = AutoTokenizer.from_pretrained(str(base)), AutoModel.from_pretrained(str(base)).eval()
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(str(base)),
+        AutoModel.from_pretrained(str(base)).eval(),
+    )
     out = []
     for start in range(0, len(texts), 64):
-        coded = tokenizer(list(texts[start : start + 64]), padding=True, truncation=True, max_length=128, return_tensors="pt")
+        coded = tokenizer(
+            list(texts[start : start + 64]),
+            padding=True,
+            truncation=True,
+            max_length=128,
+            return_tensors="pt",
+        )
         weight = coded["attention_mask"][..., None].float()
-        out.append(F.normalize((model(**coded).last_hidden_state * weight).sum(1) / weight.sum(1), dim=1).numpy())
+        out.append(
+            F.normalize(
+                (model(**coded).last_hidden_state * weight).sum(1) / weight.sum(1), dim=1
+            ).numpy()
+        )
     return np.concatenate(out)
 
 
@@ -82,7 +110,9 @@ def _windows(tokenizer: Any, review: Review) -> list[dict[str, Any]]:
     ]
 
 
-def _rows(tokenizer: Any, labels: Sequence[Label], marks: Sequence[Mark], written: Sequence[Entry]) -> list[dict[str, Any]]:
+def _rows(
+    tokenizer: Any, labels: Sequence[Label], marks: Sequence[Mark], written: Sequence[Entry]
+) -> list[dict[str, Any]]:
     """Training windows of labelled and of marked reviews; `spans`: (index in the bank, first token, one past the last).
 
     The bank is what is `written` in the playbook, then the labels' issues in order.
@@ -105,7 +135,9 @@ def _rows(tokenizer: Any, labels: Sequence[Label], marks: Sequence[Mark], writte
     return out
 
 
-def _mark(windows: Sequence[dict[str, Any]], start: int, end: int, theme: str, index: int | None) -> None:
+def _mark(
+    windows: Sequence[dict[str, Any]], start: int, end: int, theme: str, index: int | None
+) -> None:
     """Give the tokens of [start, end) their theme and, where it is known, their problem's place in the bank."""
     for window in windows:
         inside = tokens_in(window, start, end)
@@ -121,16 +153,25 @@ def _padded(rows: Sequence[dict[str, Any]], name: str, fill: int) -> torch.Tenso
 
 
 def train(
-    labels: Sequence[Label], base: Path, out: Path, *, marks: Sequence[Mark] = (), epochs: int = EPOCHS,
-    rate: float = RATE, seed: int = 0, checkpoints: Path | None = None, say: Callable[[str], None] = print,
-) -> dict[str, float]:  # fmt: skip
+    labels: Sequence[Label],
+    base: Path,
+    out: Path,
+    *,
+    marks: Sequence[Mark] = (),
+    epochs: int = EPOCHS,
+    rate: float = RATE,
+    seed: int = 0,
+    checkpoints: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, float]:
     """Train, quantise and write a matcher.
 
     Args:
         labels: reviews with their issues; reviews without any teach when to be silent.
         base: folder of all-MiniLM-L6-v2.
         out: folder to write.
-        marks: verdicts on spans of reviews (trainer/marks.py), for a kind of text that the labels lack.
+        marks: verdicts on spans of reviews (trainer/marks.py), for a kind of text that the labels
+            lack.
         epochs: passes over the labels.
         rate: peak learning rate of the encoder; the new heads learn at 2e-3.
         seed: of weights, order and dropout.
@@ -150,16 +191,24 @@ def train(
     tokenizer, model = AutoTokenizer.from_pretrained(str(base)), Encoder(base)
     bank = bank_of(labels)
     vectors = embed(base, [entry.problem for entry in bank])
-    targets, near, general = torch.from_numpy(vectors), _nearness(bank, vectors), sum(entry.kind != "specific" for entry in bank)
+    targets, near, general = (
+        torch.from_numpy(vectors),
+        _nearness(bank, vectors),
+        sum(entry.kind != "specific" for entry in bank),
+    )
     rows = _rows(tokenizer, labels, marks, bank[:general])
     heads = [*model.theme.parameters(), *model.problem.parameters()]
     optimiser = torch.optim.AdamW(
-        [{"params": model.encoder.parameters(), "lr": rate}, {"params": heads, "lr": 2e-3}], betas=(0.9, 0.98),
-        weight_decay=0.01, fused=True,
-    )  # fmt: skip
+        [{"params": model.encoder.parameters(), "lr": rate}, {"params": heads, "lr": 2e-3}],
+        betas=(0.9, 0.98),
+        weight_decay=0.01,
+        fused=True,
+    )
     steps = epochs * math.ceil(len(rows) / _BATCH)
     warm = max(1, steps // 10)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: min((s + 1) / warm, max(0.0, 1 - s / steps)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda s: min((s + 1) / warm, max(0.0, 1 - s / steps))
+    )
     state = {"model": model, "optimiser": optimiser, "schedule": schedule}
     done = _resume(checkpoints, state)
     begun, losses = time.monotonic(), [0.0]
@@ -167,10 +216,14 @@ def train(
     for epoch in range(done, epochs):
         losses = []
         # Seeded by epoch: a resumed training sees the same order.
-        for chosen in batches([len(row["ids"]) for row in rows], _BATCH, np.random.default_rng((seed, epoch))):
+        for chosen in batches(
+            [len(row["ids"]) for row in rows], _BATCH, np.random.default_rng((seed, epoch))
+        ):
             loss = _loss(model, [rows[i] for i in chosen], targets, near, general)
             if not torch.isfinite(loss):
-                raise NotANumber("the matcher's loss is not finite; lower --rate and look at the labels")
+                raise NotANumber(
+                    "the matcher's loss is not finite; lower --rate and look at the labels"
+                )
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
@@ -203,7 +256,10 @@ def _keep(folder: Path | None, state: dict[str, Any], epochs: int) -> None:
     if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save({"epochs": epochs, **{name: part.state_dict() for name, part in state.items()}}, folder / "matcher.part")
+    torch.save(
+        {"epochs": epochs, **{name: part.state_dict() for name, part in state.items()}},
+        folder / "matcher.part",
+    )
     (folder / "matcher.part").replace(folder / "matcher.pt")
 
 
@@ -215,15 +271,24 @@ def _nearness(bank: Sequence[Entry], vectors: np.ndarray) -> torch.Tensor:
 
 
 def _loss(
-    model: Encoder, rows: Sequence[dict[str, Any]], targets: torch.Tensor, near: torch.Tensor, general: int
+    model: Encoder,
+    rows: Sequence[dict[str, Any]],
+    targets: torch.Tensor,
+    near: torch.Tensor,
+    general: int,
 ) -> torch.Tensor:
-    mask = torch.tensor([[1] * len(row["ids"]) for row in [max(rows, key=lambda r: len(r["ids"]))]]).repeat(len(rows), 1)
+    mask = torch.tensor(
+        [[1] * len(row["ids"]) for row in [max(rows, key=lambda r: len(r["ids"]))]]
+    ).repeat(len(rows), 1)
     for at, row in enumerate(rows):
         mask[at, len(row["ids"]) :] = 0
     with torch.autocast("cpu", torch.bfloat16):
         themes, vectors = model(_padded(rows, "ids", 0), mask, _padded(rows, "kinds", 0))
     loss = F.cross_entropy(
-        themes.float().flatten(0, 1), _padded(rows, "themes", -100).flatten(), ignore_index=-100, label_smoothing=0.05
+        themes.float().flatten(0, 1),
+        _padded(rows, "themes", -100).flatten(),
+        ignore_index=-100,
+        label_smoothing=0.05,
     )
     spans = [(at, *span) for at, row in enumerate(rows) for span in row["spans"]]
     if spans:
@@ -237,7 +302,9 @@ def _loss(
     return loss
 
 
-def _write(model: Encoder, base: Path, bank: Sequence[Entry], vectors: np.ndarray, out: Path) -> None:
+def _write(
+    model: Encoder, base: Path, bank: Sequence[Entry], vectors: np.ndarray, out: Path
+) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     out.mkdir(parents=True, exist_ok=True)
@@ -247,16 +314,29 @@ def _write(model: Encoder, base: Path, bank: Sequence[Entry], vectors: np.ndarra
     names = ("ids", "mask", "kinds", "themes", "vectors")
     exact = out / "exact.onnx"
     torch.onnx.export(
-        plain, (sample, sample, sample), str(exact), input_names=list(names[:3]), output_names=list(names[3:]),
-        dynamic_axes={name: {0: "rows", 1: "tokens"} for name in names}, dynamo=False, opset_version=17,
-    )  # fmt: skip
+        plain,
+        (sample, sample, sample),
+        str(exact),
+        input_names=list(names[:3]),
+        output_names=list(names[3:]),
+        dynamic_axes={name: {0: "rows", 1: "tokens"} for name in names},
+        dynamo=False,
+        opset_version=17,
+    )
     kinds = ["MatMul", "Gather", "Gemm"]
-    quantize_dynamic(exact, out / "model.onnx", per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=kinds)
+    quantize_dynamic(
+        exact,
+        out / "model.onnx",
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        op_types_to_quantize=kinds,
+    )
     exact.unlink()
     shutil.copy(base / "tokenizer.json", out / "tokenizer.json")
     np.save(out / "bank.npy", vectors.astype(np.float16))
     (out / "bank.jsonl").write_text(
-        "".join(json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in bank), encoding="utf-8"
+        "".join(json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in bank),
+        encoding="utf-8",
     )
     config = {"themes": list(THEMES), "limits": asdict(Limits()), "base": base.name}
     (out / CONFIG).write_text(json.dumps(config, indent=1) + "\n")

@@ -1,8 +1,9 @@
 """The gate: a challenger is promoted only when it is shown to be better and nowhere worse.
 
-Paired bootstrap (Koehn 2004, https://aclanthology.org/W04-3250/): reviews are resampled with replacement, the difference
-of the primary measure's means is taken each time; its 2.5% quantile must lie above zero (above -margin for a refresh).
-It does not know adapters' files; it reads scored rows and says yes or no, with reasons.
+Paired bootstrap (Koehn 2004, https://aclanthology.org/W04-3250/): reviews are resampled with
+replacement, the difference of the primary measure's means is taken each time; its 2.5% quantile
+must lie above zero (above -margin for a refresh). It does not know adapters' files; it reads scored
+rows and says yes or no, with reasons.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainer.evaluate import Scored
-from trainer.measures import PRIMARY, mean
+from trainer.metrics.measures import PRIMARY, mean
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def judge(challenger: Scored, champion: Scored, task: str, gate: Gate = Gate()) 
 
     Args:
         challenger: the new adapter's rows.
-        champion: rows of what serves now (the bare base if nothing does), same reviews in the same order.
+        champion: rows of what serves now (the bare base if nothing does), same reviews in the same
+            order.
         task: decides the primary measure.
         gate: margins and floors.
     """
@@ -54,28 +56,59 @@ def judge(challenger: Scored, champion: Scored, task: str, gate: Gate = Gate()) 
         raise ValueError("challenger and champion were not measured on the same reviews")
     name, means = PRIMARY[task], challenger.means()
     many = len(challenger.rows)
-    checks = [Check("examples", many >= gate.min_examples, f"{many} reviews in the holdout, {gate.min_examples} needed")]
+    checks = [
+        Check(
+            "examples",
+            many >= gate.min_examples,
+            f"{many} reviews in the holdout, {gate.min_examples} needed",
+        )
+    ]
     if name not in means or math.isnan(means[name]):
-        return [*checks, Check("primary", False, f"{name} was not computed: {challenger.missing.get(name, 'no pair has it')}")]
+        return [
+            *checks,
+            Check(
+                "primary",
+                False,
+                f"{name} was not computed: {challenger.missing.get(name, 'no pair has it')}",
+            ),
+        ]
     before, after = _column(champion, name), _column(challenger, name)
     low, high = bootstrap(after - before, gate.resamples)
     floor = 0 - gate.margin  # not -margin: that prints as -0.000
     checks.append(
         Check(
-            "better", low > floor,
+            "better",
+            low > floor,
             f"{name} {mean(before.tolist()):.3f} -> {mean(after.tolist()):.3f}, difference in [{low:+.3f}, {high:+.3f}] (95%), "
             f"must be above {floor:+.3f}",
         )
-    )  # fmt: skip
+    )
     checks += _slices(challenger, before, after, name, gate)
-    floors = {"parsed": gate.parsed_floor} | ({"verbatim": gate.verbatim_floor} if task == "issues" else {})
+    floors = {"parsed": gate.parsed_floor} | (
+        {"verbatim": gate.verbatim_floor} if task == "issues" else {}
+    )
     for measure, floor in floors.items():
         value = means.get(measure, math.nan)
         # No quote at all leaves `verbatim` undefined: then nothing false was quoted.
-        checks.append(Check(measure, math.isnan(value) or value >= floor, f"{measure} {value:.3f}, at least {floor}"))
-    for measure, ceiling in {"offers": gate.offers_ceiling, "repetition": gate.repetition_ceiling}.items():
+        checks.append(
+            Check(
+                measure,
+                math.isnan(value) or value >= floor,
+                f"{measure} {value:.3f}, at least {floor}",
+            )
+        )
+    for measure, ceiling in {
+        "offers": gate.offers_ceiling,
+        "repetition": gate.repetition_ceiling,
+    }.items():
         value = means.get(measure, math.nan)
-        checks.append(Check(measure, math.isnan(value) or value <= ceiling, f"{measure} {value:.3f}, at most {ceiling}"))
+        checks.append(
+            Check(
+                measure,
+                math.isnan(value) or value <= ceiling,
+                f"{measure} {value:.3f}, at most {ceiling}",
+            )
+        )
     return checks
 
 
@@ -93,7 +126,9 @@ def bootstrap(differences: np.ndarray, resamples: int, seed: int = 0) -> tuple[f
     return float(low), float(high)
 
 
-def _slices(challenger: Scored, before: np.ndarray, after: np.ndarray, name: str, gate: Gate) -> list[Check]:
+def _slices(
+    challenger: Scored, before: np.ndarray, after: np.ndarray, name: str, gate: Gate
+) -> list[Check]:
     out = []
     for group in sorted({s for row in challenger.rows for s in row["slices"]}):
         inside = np.array([group in row["slices"] for row in challenger.rows])

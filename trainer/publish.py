@@ -7,11 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from shared.adapters import Manifest, Registry
 from shared.errors import Misconfigured, TemporaryFailure
+from shared.inference.adapters import Manifest, Registry
 
 # What hub and card call the bases that we know; any other is named as the manifest names it.
-_HUB_BASES = {"smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct", "phi-2": "microsoft/phi-2"}
+_HUB_BASES = {
+    "smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct",
+    "phi-2": "microsoft/phi-2",
+}
 
 
 def card(manifest: Manifest) -> str:
@@ -38,7 +41,14 @@ It reads customer reviews and writes drafts for a business to check; it can be w
 """
 
 
-def publish(registry: Registry, name: str, repo: str, *, endpoint: str | None = None, token: str | None = None) -> str:
+def publish(
+    registry: Registry,
+    name: str,
+    repo: str,
+    *,
+    endpoint: str | None = None,
+    token: str | None = None,
+) -> str:
     """Upload an adapter with its card; returns the commit's URL.
 
     Args:
@@ -64,15 +74,21 @@ def publish(registry: Registry, name: str, repo: str, *, endpoint: str | None = 
         (copy / "README.md").write_text(card(manifest))
         try:
             _create(api, repo)
-            done = api.upload_folder(repo_id=repo, folder_path=str(copy), commit_message=f"Adapter {manifest.id}")
+            done = api.upload_folder(
+                repo_id=repo, folder_path=str(copy), commit_message=f"Adapter {manifest.id}"
+            )
         except HFValidationError as error:
             raise Misconfigured(f"{repo}: {error}") from None
         except HfHubHTTPError as error:
             status = error.response.status_code if error.response is not None else 0
             kind = TemporaryFailure if status >= 500 else Misconfigured
-            raise kind(f"the hub refused to publish to {repo}: {error}; check HF_TOKEN and the repository's name") from error
+            raise kind(
+                f"the hub refused to publish to {repo}: {error}; check HF_TOKEN and the repository's name"
+            ) from error
         except Exception as error:  # connection errors of whatever HTTP library the client uses
-            raise TemporaryFailure(f"the hub cannot be reached: {type(error).__name__}: {error}") from error
+            raise TemporaryFailure(
+                f"the hub cannot be reached: {type(error).__name__}: {error}"
+            ) from error
     return str(getattr(done, "commit_url", done))
 
 

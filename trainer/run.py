@@ -1,6 +1,7 @@
 """A run: the folder of one training cycle, its plan, and which steps are done, so that a killed cycle goes on.
 
-    HOME/runs/NAME/run.json, sample.jsonl, labels.jsonl, checkpoints/, adapter/, answers-ROLE.json, report.md, *.png
+    HOME/runs/NAME/run.json, sample.jsonl, labels.jsonl, checkpoints/, adapter/, answers-ROLE.json,
+    report.md, *.png
 
 It does not know what the steps do.
 """
@@ -27,8 +28,12 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     task: str = "issues"
-    student: Literal["", "matched", "generated"] = Field(default="", description="default: what BEYOND_INSIGHT_WRITER serves")
-    also: tuple[str, ...] = Field(default=(), description="further tasks to learn from the same labels")
+    student: Literal["", "matched", "generated"] = Field(
+        default="", description="default: what BEYOND_INSIGHT_WRITER serves"
+    )
+    also: tuple[str, ...] = Field(
+        default=(), description="further tasks to learn from the same labels"
+    )
     teacher: str = ""
     recipe: str = "default"
     epochs: float | None = None
@@ -36,7 +41,9 @@ class Plan(BaseModel):
     most: int = Field(default=500, ge=1, description="new reviews to sample")
     margin: float = Field(default=0.0, ge=0, description="a refresh may be worse by so much")
     min_examples: int = Field(default=40, ge=1, description="reviews in the holdout")
-    marks: str = Field(default="", description="file of verdicts on spans of stored reviews, for a matcher")
+    marks: str = Field(
+        default="", description="file of verdicts on spans of stored reviews, for a matcher"
+    )
     from_champion: bool = False
     licence: str = ""
 
@@ -52,11 +59,17 @@ class Run:
                 kept = json.loads(path.read_text())
                 self.plan, self.facts = Plan.model_validate(kept["plan"]), dict(kept["steps"])
             except (ValueError, KeyError, ValidationError) as error:
-                raise Misconfigured(f"{path} is damaged: {error}; remove the folder to start anew") from None
+                raise Misconfigured(
+                    f"{path} is damaged: {error}; remove the folder to start anew"
+                ) from None
             if plan is not None and plan != self.plan:
-                raise Misconfigured(f"{folder} belongs to another plan; name another run or leave the options out")
+                raise Misconfigured(
+                    f"{folder} belongs to another plan; name another run or leave the options out"
+                )
         elif plan is None:
-            raise Misconfigured(f"{folder} is no run folder; `beyond sample` or `beyond train` makes one")
+            raise Misconfigured(
+                f"{folder} is no run folder; `beyond sample` or `beyond train` makes one"
+            )
         else:
             self.plan, self.facts = plan, {}
             folder.mkdir(parents=True, exist_ok=True)
@@ -84,12 +97,18 @@ class Run:
         """
         for earlier in STEPS[: STEPS.index(step)]:
             if not self.done(earlier):
-                raise Misconfigured(f"run {self.name}: {step} needs {earlier} first: `beyond {earlier} {self.folder}`")
+                raise Misconfigured(
+                    f"run {self.name}: {step} needs {earlier} first: `beyond {earlier} {self.folder}`"
+                )
 
     def _write(self) -> None:
         scratch = self.folder / "run.json.part"
         with scratch.open("w") as out:
-            out.write(json.dumps({"plan": self.plan.model_dump(mode="json"), "steps": self.facts}, indent=1))
+            out.write(
+                json.dumps(
+                    {"plan": self.plan.model_dump(mode="json"), "steps": self.facts}, indent=1
+                )
+            )
             out.flush()
             os.fsync(out.fileno())
         scratch.replace(self.folder / "run.json")
@@ -97,7 +116,10 @@ class Run:
     def keep(self, name: str, labels: Sequence[Label]) -> None:
         """Write labels as JSON lines, whole or not at all."""
         scratch = self.folder / f"{name}.part"
-        scratch.write_text("".join(json.dumps(as_row(label), ensure_ascii=False) + "\n" for label in labels), encoding="utf-8")
+        scratch.write_text(
+            "".join(json.dumps(as_row(label), ensure_ascii=False) + "\n" for label in labels),
+            encoding="utf-8",
+        )
         scratch.replace(self.folder / f"{name}.jsonl")
 
     def kept(self, name: str) -> list[Label]:

@@ -1,7 +1,7 @@
 """Which stored reviews a teacher should label: stratified, without near-duplicates, hostile texts or personal data.
 
-The fixed holdout is decided by review id alone (trainer/examples.py), so sampling cannot move a review into training.
-It does not know teachers or models.
+The fixed holdout is decided by review id alone (trainer/examples.py), so sampling cannot move a
+review into training. It does not know teachers or models.
 """
 
 from __future__ import annotations
@@ -15,14 +15,18 @@ from dataclasses import dataclass, field
 from shared.review import NEGATIVE, Analysis, Review
 from trainer.examples import Label
 
-# Texts that address a model rather than a business. They are data for the guard's tests, not for a student.
+# Texts that address a model rather than a business. They are data for the guard's tests, not for a
+# student.
 _HOSTILE = re.compile(
     r"\b(?:ignore|disregard|forget)\b.{0,30}\b(?:instructions?|prompt|rules|above|previous)\b"
     r"|system prompt|you are (?:now|an? (?:ai|assistant))|<\|im_|\[/?INST\]|###\s*(?:instruction|system)|as an ai\b|<<<|>>>",
     re.I | re.S,
 )
-# Intake redacts e-mail addresses and numbers before storage; what it marked, and what older stores may still hold.
-_PERSONAL = re.compile(r"\[email\]|\[number\]|[\w.+-]+@[\w-]+\.\w|(?<![\w.])\+?\d(?:[ ().-]{0,2}\d){8,15}(?!\w)")
+# Intake redacts e-mail addresses and numbers before storage; what it marked, and what older stores
+# may still hold.
+_PERSONAL = re.compile(
+    r"\[email\]|\[number\]|[\w.+-]+@[\w-]+\.\w|(?<![\w.])\+?\d(?:[ ().-]{0,2}\d){8,15}(?!\w)"
+)
 _SHINGLE = 6
 _NEAR = 0.5
 
@@ -44,8 +48,12 @@ class Duplicates:
     def is_new(self, text: str) -> bool:
         """Whether the text is no near-copy of an earlier one; a new text is remembered."""
         words = re.findall(r"\w+", text.lower())
-        grams = {" ".join(words[i : i + _SHINGLE]) for i in range(max(1, len(words) - _SHINGLE + 1))}
-        hashes = {int.from_bytes(hashlib.blake2b(g.encode(), digest_size=8).digest()) for g in grams}
+        grams = {
+            " ".join(words[i : i + _SHINGLE]) for i in range(max(1, len(words) - _SHINGLE + 1))
+        }
+        hashes = {
+            int.from_bytes(hashlib.blake2b(g.encode(), digest_size=8).digest()) for g in grams
+        }
         if len(hashes & self._seen) > _NEAR * len(hashes):
             return False
         self._seen |= hashes
@@ -70,22 +78,34 @@ def stratum(review: Review, analysis: Analysis | None) -> tuple[str, str, str, s
     """(theme of the first issue, strongest emotion, rating band, business): what a sample should be even over."""
     issues = analysis.insight.issues if analysis and analysis.insight else ()
     emotion = analysis.emotions.present[0] if analysis and analysis.emotions.present else ""
-    band = "" if review.rating is None else "low" if review.rating <= 2 else "mid" if review.rating <= 3 else "high"
+    band = (
+        ""
+        if review.rating is None
+        else "low"
+        if review.rating <= 2
+        else "mid"
+        if review.rating <= 3
+        else "high"
+    )
     return (issues[0].theme if issues else "", emotion, band, review.business or "")
 
 
 def sample(
-    stored: Iterable[tuple[Review, Analysis | None]], most: int, labelled: Callable[[Label], bool] = lambda label: False
+    stored: Iterable[tuple[Review, Analysis | None]],
+    most: int,
+    labelled: Callable[[Label], bool] = lambda label: False,
 ) -> Sample:
     """Choose up to `most` reviews.
 
     Args:
         stored: every stored review with its analysis, e.g. `Store.all()`; read once.
         most: how many to choose.
-        labelled: whether a review has a label already; such ones are kept for training but do not use up `most`.
+        labelled: whether a review has a label already; such ones are kept for training but do not
+            use up `most`.
 
     Returns:
-        The already labelled ones, then new ones taken from all strata in turn, rarest first; deterministic.
+        The already labelled ones, then new ones taken from all strata in turn, rarest first;
+        deterministic.
     """
     out, fresh = Sample(), Duplicates()
     strata: dict[tuple[str, ...], list[Label]] = defaultdict(list)
@@ -113,7 +133,10 @@ def _in_turn(strata: dict[tuple[str, ...], list[Label]], most: int) -> list[Labe
     def order(label: Label) -> str:
         return hashlib.sha256(f"sample {label.review.id}".encode()).hexdigest()
 
-    queues = [sorted(group, key=order) for _, group in sorted(strata.items(), key=lambda item: (len(item[1]), item[0]))]
+    queues = [
+        sorted(group, key=order)
+        for _, group in sorted(strata.items(), key=lambda item: (len(item[1]), item[0]))
+    ]
     chosen: list[Label] = []
     depth = 0
     while len(chosen) < most and any(depth < len(q) for q in queues):

@@ -1,8 +1,8 @@
 """`beyond schedule`: enqueue a cycle every N new reviews or by a cron expression; run it, one at a time across machines.
 
-A moment of the schedule has a name (a slot). Enqueuing is one script that does nothing when the slot was enqueued before
-or a training waits, so any number of schedulers may run. The job's worker holds a lock in Redis while it trains. It does
-not know the steps of a cycle.
+A moment of the schedule has a name (a slot). Enqueuing is one script that does nothing when the
+slot was enqueued before or a training waits, so any number of schedulers may run. The job's worker
+holds a lock in Redis while it trains. It does not know the steps of a cycle.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from redis.exceptions import LockError, RedisError
 from redis.lock import Lock
 
 from shared.errors import BeyondError, Misconfigured, TemporaryFailure
-from shared.queues import enqueue_training
 from shared.settings import Settings
-from shared.store import Store
+from shared.stream.queues import enqueue_training
+from shared.stream.store import Store
 from shared.telemetry import log
 from trainer.cycle import Cycle
 from trainer.run import Plan, Run
@@ -41,15 +41,23 @@ class Schedule:
     """
 
     def __init__(
-        self, connection: redis.Redis, store: Store, plan: Plan, *, every: int = 0, cron: str | None = None,
+        self,
+        connection: redis.Redis,
+        store: Store,
+        plan: Plan,
+        *,
+        every: int = 0,
+        cron: str | None = None,
         clock: Callable[[], float] = time.time,
-    ) -> None:  # fmt: skip
+    ) -> None:
         from croniter import croniter
 
         if bool(every) == bool(cron):
             raise Misconfigured("give either --every N or --cron EXPRESSION")
         if cron and not croniter.is_valid(cron):
-            raise Misconfigured(f"--cron {cron!r} is no cron expression; five fields, e.g. '0 3 * * *' for 3:00 UTC every day")
+            raise Misconfigured(
+                f"--cron {cron!r} is no cron expression; five fields, e.g. '0 3 * * *' for 3:00 UTC every day"
+            )
         self._redis, self._store, self._plan = connection, store, plan
         self._every, self._cron, self._clock = every, cron, clock
         self._begun = clock()
@@ -74,7 +82,9 @@ class Schedule:
 
 
 @contextmanager
-def exclusive(connection: redis.Redis, seconds: float, waiting: Callable[[str], None]) -> Iterator[Callable[[], None]]:
+def exclusive(
+    connection: redis.Redis, seconds: float, waiting: Callable[[str], None]
+) -> Iterator[Callable[[], None]]:
     """Hold the training lock; waits until it is free, and renews it meanwhile.
 
     Args:
@@ -83,11 +93,14 @@ def exclusive(connection: redis.Redis, seconds: float, waiting: Callable[[str], 
         waiting: called with a sentence every second while another holds it.
 
     Yields:
-        A function that raises TemporaryFailure once the lock was lost: then another machine may be training.
+        A function that raises TemporaryFailure once the lock was lost: then another machine may be
+        training.
     """
     lock = Lock(connection, LOCK, timeout=seconds, thread_local=False)
     while not lock.acquire(blocking_timeout=1):
-        waiting(f"another training holds the lock, or was killed less than {seconds:g} s ago: waiting")
+        waiting(
+            f"another training holds the lock, or was killed less than {seconds:g} s ago: waiting"
+        )
     stop, lost = threading.Event(), threading.Event()
 
     def renew() -> None:
@@ -96,7 +109,9 @@ def exclusive(connection: redis.Redis, seconds: float, waiting: Callable[[str], 
             try:
                 lock.reacquire()
                 last = time.monotonic()
-            except LockError:  # run out: a suspended machine, a restarted server; ours again if nobody took it
+            except (
+                LockError
+            ):  # run out: a suspended machine, a restarted server; ours again if nobody took it
                 if not lock.acquire(blocking=False):
                     lost.set()
                     return
@@ -107,7 +122,9 @@ def exclusive(connection: redis.Redis, seconds: float, waiting: Callable[[str], 
 
     def ours() -> None:
         if lost.is_set():
-            raise TemporaryFailure("the training lock was lost, another machine may be training; this cycle goes on later")
+            raise TemporaryFailure(
+                "the training lock was lost, another machine may be training; this cycle goes on later"
+            )
 
     threading.Thread(target=renew, daemon=True).start()
     try:
@@ -149,7 +166,13 @@ def batch(
     return run
 
 
-def train(plan: Plan, settings: Settings, store: Store, say: Callable[[str], None], name: str | None = None) -> Run:
+def train(
+    plan: Plan,
+    settings: Settings,
+    store: Store,
+    say: Callable[[str], None],
+    name: str | None = None,
+) -> Run:
     """A whole cycle; goes on with the unfinished run of the same plan."""
     from trainer.run import open_run
 

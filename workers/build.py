@@ -6,14 +6,16 @@ from collections.abc import Callable
 
 import redis
 
-from shared.emotion_model import load_emotions
+from shared.inference.emotions import load_emotions
 from shared.settings import Settings
-from shared.store import Store
+from shared.stream.store import Store
 from workers.insights import InsightWriter, MatchedWriter, OpenAIWriter, TransformersWriter
 from workers.pipeline import Pipeline
 
 
-def build_pipeline(settings: Settings, connection: redis.Redis, tick: Callable[[], None] = lambda: None) -> Pipeline:
+def build_pipeline(
+    settings: Settings, connection: redis.Redis, tick: Callable[[], None] = lambda: None
+) -> Pipeline:
     """The pipeline that a worker runs.
 
     Raises:
@@ -23,7 +25,9 @@ def build_pipeline(settings: Settings, connection: redis.Redis, tick: Callable[[
     return Pipeline(store, load_emotions(settings, tick), build_writer(settings, store, tick))
 
 
-def build_writer(settings: Settings, store: Store, tick: Callable[[], None]) -> InsightWriter | None:
+def build_writer(
+    settings: Settings, store: Store, tick: Callable[[], None]
+) -> InsightWriter | None:
     """The insight writer that the settings ask for; None with BEYOND_INSIGHT_MODEL=none."""
     if settings.openai_url:
         return OpenAIWriter(settings)
@@ -32,4 +36,8 @@ def build_writer(settings: Settings, store: Store, tick: Callable[[], None]) -> 
     from workers.hotswap import Serving
 
     serving = Serving(settings, warn=lambda text: store.warn("adapter", text), tick=tick)
-    return MatchedWriter(serving) if settings.insight_writer == "matched" else TransformersWriter(serving)
+    return (
+        MatchedWriter(serving)
+        if settings.insight_writer == "matched"
+        else TransformersWriter(serving)
+    )

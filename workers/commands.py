@@ -17,20 +17,37 @@ _BATCH_LINES = 512
 
 @click.command()
 @click.option("--burst", is_flag=True, help="stop when nothing waits or is in flight")
-@click.option("--workers", "count", default=1, show_default=True, type=click.IntRange(1, 64), help="processes")
+@click.option(
+    "--workers", "count", default=1, show_default=True, type=click.IntRange(1, 64), help="processes"
+)
 @command
 def work(burst: bool, count: int) -> None:
     """Analyse queued reviews. Ctrl-C or SIGTERM: finish the batch in hand, then stop."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    from shared.broker import server_url
+    from shared.stream.broker import server_url
     from workers.supervisor import Supervisor
 
     settings, connection, store = opened()
     supervisor = Supervisor(settings, connection, server_url(settings), count)
-    columns = (TextColumn("analysed"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(file=sys.stderr), disable=not (burst and sys.stderr.isatty())) as bar:
+    columns = (
+        TextColumn("analysed"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=Console(file=sys.stderr), disable=not (burst and sys.stderr.isatty())
+    ) as bar:
         task = bar.add_task("analysed")
 
         def progress() -> None:
@@ -54,7 +71,7 @@ def classify(source: Path, target: Path) -> None:
 
     Each line gets `emotions` (28 probabilities) and `present`; its other fields stay.
     """
-    from shared.emotion_model import load_emotions
+    from shared.inference.emotions import load_emotions
     from shared.settings import load_settings
 
     classifier = load_emotions(load_settings())
@@ -77,12 +94,16 @@ def _record(source: Path, number: int, line: str) -> dict[str, Any]:
     except ValueError as error:
         raise InvalidReview(f"{source}:{number}: not JSON: {error}") from None
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
-        raise InvalidReview(f'{source}:{number}: text: a JSON object with a string "text" is expected')
+        raise InvalidReview(
+            f'{source}:{number}: text: a JSON object with a string "text" is expected'
+        )
     return record
 
 
 def _classify(classifier: Any, batch: list[dict[str, Any]], out: Any) -> int:
-    for record, emotions in zip(batch, classifier.classify([r["text"] for r in batch]), strict=True):
+    for record, emotions in zip(
+        batch, classifier.classify([r["text"] for r in batch]), strict=True
+    ):
         shown = {**record, "emotions": emotions.probabilities, "present": list(emotions.present)}
         out.write(json.dumps(shown, ensure_ascii=False) + "\n")
     count = len(batch)

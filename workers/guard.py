@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shared.offers import offers_unsupported
+from shared.inference.offers import offers_unsupported
 from shared.review import Emotions, Insight, Issue, Review, Urgency
 
 UNSUPPORTED_OFFER = "unsupported_offer"
@@ -35,7 +35,10 @@ def urgency(issues: Sequence[Issue], review: Review, emotions: Emotions) -> tupl
     strong = [e for e in ("anger", "fear", "disgust") if e in emotions.present]
     low = review.rating is not None and review.rating <= 2
     if strong and (low or review.rating is None):
-        return "high", f"{strong[0]} in a review rated {f'{review.rating:g}/5' if review.rating else 'without stars'}"
+        return (
+            "high",
+            f"{strong[0]} in a review rated {f'{review.rating:g}/5' if review.rating else 'without stars'}",
+        )
     if not issues:
         return "low", "no issue was found"
     if review.rating is not None and review.rating >= 4:
@@ -43,8 +46,16 @@ def urgency(issues: Sequence[Issue], review: Review, emotions: Emotions) -> tupl
     return "normal", "an issue without danger, money or strong anger"
 
 
-def insight(issues: Sequence[Issue], review: Review, emotions: Emotions, adapter: str, prompt_version: str) -> Insight:
+def insight(
+    issues: Sequence[Issue], review: Review, emotions: Emotions, adapter: str, prompt_version: str
+) -> Insight:
     """The guarded Insight of one review."""
     kept = guarded(issues, review)
     level, reason = urgency(kept, review, emotions)
-    return Insight(issues=tuple(kept), urgency=level, urgency_reason=reason, adapter=adapter, prompt_version=prompt_version)
+    return Insight(
+        issues=tuple(kept),
+        urgency=level,
+        urgency_reason=reason,
+        adapter=adapter,
+        prompt_version=prompt_version,
+    )

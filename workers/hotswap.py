@@ -1,7 +1,7 @@
 """Serving: the student with the adapter in force; between batches it looks for a newer one.
 
-Load beside, probe, switch: until the new one has answered a probe, the old one serves, and after any failure it goes on
-serving and a warning is raised. It does not know reviews or queues.
+Load beside, probe, switch: until the new one has answered a probe, the old one serves, and after
+any failure it goes on serving and a warning is raised. It does not know reviews or queues.
 """
 
 from __future__ import annotations
@@ -11,9 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shared.adapters import BadAdapter, Manifest, Registry, check, open_registry, packaged_for, read_manifest
 from shared.errors import BeyondError
-from shared.prompts import TASKS
+from shared.inference.adapters import (
+    BadAdapter,
+    Manifest,
+    Registry,
+    check,
+    open_registry,
+    packaged_for,
+    read_manifest,
+)
+from shared.inference.prompts import TASKS
 from shared.settings import Settings
 from shared.telemetry import ADAPTER_SWAPS, log
 from workers.students import make_student
@@ -27,18 +35,23 @@ class Serving:
 
     Args:
         settings: kind of writer, base model, device, adapter choice.
-        warn: called with one sentence when a wanted adapter cannot be used; None as text: all is well again.
+        warn: called with one sentence when a wanted adapter cannot be used; None as text: all is
+            well again.
         tick: called after every forward pass.
         clock: seconds.
 
     Raises:
-        Misconfigured: neither the wanted adapter nor a packaged one can be used, and the student needs one.
+        Misconfigured: neither the wanted adapter nor a packaged one can be used, and the student
+            needs one.
     """
 
     def __init__(
-        self, settings: Settings, warn: Callable[[str | None], None] = lambda text: None,
-        tick: Callable[[], None] = lambda: None, clock: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
+        self,
+        settings: Settings,
+        warn: Callable[[str | None], None] = lambda text: None,
+        tick: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._settings, self._warn, self._clock = settings, warn, clock
         self._registry: Registry = open_registry(settings)
         self._student = make_student(settings, tick)
@@ -94,14 +107,20 @@ class Serving:
             self._refused = wanted
             if self.engine is not None:
                 self._student.restore(self.adapter, self.engine)
-            self._raise_warning(f"adapter {wanted} is not used, {self.adapter} serves on: {type(error).__name__}: {error}")
+            self._raise_warning(
+                f"adapter {wanted} is not used, {self.adapter} serves on: {type(error).__name__}: {error}"
+            )
             ADAPTER_SWAPS.labels("refused").inc()
             return False
         before, self.engine, self.adapter, self._refused = self.adapter, engine, wanted, ""
         self._warn(None)
         ADAPTER_SWAPS.labels("switched").inc()
         self._log.info(
-            "adapter_switched", adapter=wanted, before=before, task=manifest.task, seconds=round(self._clock() - begun, 2)
+            "adapter_switched",
+            adapter=wanted,
+            before=before,
+            task=manifest.task,
+            seconds=round(self._clock() - begun, 2),
         )
         return True
 
@@ -113,9 +132,13 @@ class Serving:
         else:
             folder, manifest = self._registry.fetch(name), self._registry.manifest(name)
         if manifest.base != self.base_name:
-            raise BadAdapter(f"it is for the base {manifest.base}, this worker runs {self.base_name}")
+            raise BadAdapter(
+                f"it is for the base {manifest.base}, this worker runs {self.base_name}"
+            )
         if manifest.task != "issues" or manifest.prompt_version != TASKS["issues"].version:
-            raise BadAdapter(f"it is for {manifest.task}/{manifest.prompt_version}, this worker speaks {TASKS['issues'].version}")
+            raise BadAdapter(
+                f"it is for {manifest.task}/{manifest.prompt_version}, this worker speaks {TASKS['issues'].version}"
+            )
         return folder, manifest
 
     def _raise_warning(self, text: str) -> None:

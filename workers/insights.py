@@ -1,8 +1,9 @@
 """InsightWriter: reviews and their emotions in, an Insight or the reason for none out.
 
-`MatchedWriter` extracts and matches (laptop preset); `TransformersWriter` runs a local causal model with a LoRA adapter
-(gpu preset); `OpenAIWriter` asks any OpenAI-compatible server. The latter two build prompts and parse answers by
-shared/prompts.py; all pass through the guard. It does not know queues.
+`MatchedWriter` extracts and matches (laptop preset); `TransformersWriter` runs a local causal model
+with a LoRA adapter (gpu preset); `OpenAIWriter` asks any OpenAI-compatible server. The latter two
+build prompts and parse answers by shared/inference/prompts.py; all pass through the guard. It does
+not know queues.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Protocol
 
 import httpx
 
-from shared.answer import answer
 from shared.errors import TemporaryFailure
-from shared.prompts import TASKS, Unparsable, build, parse_issues
+from shared.inference.answer import answer
+from shared.inference.prompts import TASKS, Unparsable, build, parse_issues
 from shared.review import Emotions, Insight, Review
 from shared.settings import Settings
 from workers import guard
@@ -46,7 +47,7 @@ def _finish(answer: str, item: Item, adapter: str) -> Insight | str:
 
 
 class MatchedWriter:
-    """Quotes, themes and written actions by shared/matcher.py; cost: one encoder pass over the batch, no decoding."""
+    """Quotes, themes and written actions by shared/inference/matcher.py; cost: one encoder pass over the batch, no decoding."""
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
@@ -70,11 +71,16 @@ class TransformersWriter:
         self.name = serving.base_name
 
     def write(self, items: Sequence[Item]) -> list[Insight | str]:
-        """One Insight or reason per item. Cost: see shared/generate.py; grammar makes a second try needless."""
+        """One Insight or reason per item. Cost: see shared/inference/generate.py; grammar makes a second try needless."""
         self._serving.refresh()
-        reviews, present = [review for review, _ in items], [emotions.present for _, emotions in items]
+        reviews, present = (
+            [review for review, _ in items],
+            [emotions.present for _, emotions in items],
+        )
         answers = answer(self._serving.engine, _TASK.name, reviews, present)
-        return [_finish(a, item, self._serving.adapter) for a, item in zip(answers, items, strict=True)]
+        return [
+            _finish(a, item, self._serving.adapter) for a, item in zip(answers, items, strict=True)
+        ]
 
 
 class OpenAIWriter:
@@ -108,12 +114,16 @@ class OpenAIWriter:
     def _ask(self, item: Item, temperature: float) -> str:
         instruction, rest = build(_TASK, item[0], item[1].present)
         body = {
-            "model": self.name, "max_tokens": _TASK.max_new_tokens, "temperature": temperature,
+            "model": self.name,
+            "max_tokens": _TASK.max_new_tokens,
+            "temperature": temperature,
             "messages": [{"role": "user", "content": instruction + rest}],
-        }  # fmt: skip
+        }
         try:
             answer = self._client.post(self._url, json=body, headers=self._headers)
             answer.raise_for_status()
             return str(answer.json()["choices"][0]["message"]["content"])
         except (httpx.HTTPError, KeyError, IndexError, ValueError) as error:
-            raise TemporaryFailure(f"the insight server at {self._url} failed: {type(error).__name__}: {error}") from error
+            raise TemporaryFailure(
+                f"the insight server at {self._url} failed: {type(error).__name__}: {error}"
+            ) from error

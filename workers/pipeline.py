@@ -1,7 +1,8 @@
 """The pipeline's law: N reviews in, N outcomes out, same order; one bad review never harms its batch.
 
-Emotions for all, insights for those that need one, one save for all. It does not know queues or jobs; `analyse` is the
-name that jobs carry, and the batch worker calls `Pipeline.run` with the ids of many jobs at once.
+Emotions for all, insights for those that need one, one save for all. It does not know queues or
+jobs; `analyse` is the name that jobs carry, and the batch worker calls `Pipeline.run` with the ids
+of many jobs at once.
 """
 
 from __future__ import annotations
@@ -14,15 +15,22 @@ from typing import Any
 
 from redis.exceptions import ConnectionError, TimeoutError
 
-from shared.emotion_model import EmotionClassifier
 from shared.errors import TemporaryFailure
+from shared.inference.emotions import EmotionClassifier
 from shared.review import Analysis, Emotions, Insight, Review
-from shared.store import Store
+from shared.stream.store import Store
 from shared.telemetry import BATCH_REVIEWS, REVIEWS_DONE, STAGE_SECONDS, log
 from workers.insights import InsightWriter
 
 # Failures of the surroundings, not of a review: bisecting would only repeat them.
-_NOT_THE_REVIEW = (TemporaryFailure, ConnectionError, TimeoutError, KeyboardInterrupt, SystemExit, MemoryError)
+_NOT_THE_REVIEW = (
+    TemporaryFailure,
+    ConnectionError,
+    TimeoutError,
+    KeyboardInterrupt,
+    SystemExit,
+    MemoryError,
+)
 Outcome = Exception | None
 HIGHEST_RATING_WITH_INSIGHT = 3
 
@@ -33,13 +41,17 @@ def analyse(review_ids: list[str]) -> None:
     Raises:
         RuntimeError: always.
     """
-    raise RuntimeError("run it by `beyond work`, or rq worker --worker-class workers.batch_worker.BatchWorker")
+    raise RuntimeError(
+        "run it by `beyond work`, or rq worker --worker-class workers.batch_worker.BatchWorker"
+    )
 
 
 def why_no_insight(review: Review, emotions: Emotions) -> str | None:
     """None where an insight is due, else the reason that the Analysis will carry."""
     if review.rating is not None:
-        return None if review.rating <= HIGHEST_RATING_WITH_INSIGHT else f"rated {review.rating:g}/5"
+        return (
+            None if review.rating <= HIGHEST_RATING_WITH_INSIGHT else f"rated {review.rating:g}/5"
+        )
     return None if emotions.negative_weight > 0 else "no rating, and positive emotions outweigh"
 
 
@@ -54,16 +66,20 @@ class Pipeline:
     """
 
     def __init__(
-        self, store: Store, emotions: EmotionClassifier, insights: InsightWriter | None,
+        self,
+        store: Store,
+        emotions: EmotionClassifier,
+        insights: InsightWriter | None,
         clock: Callable[[], float] = time.perf_counter,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._store, self._emotions, self._insights, self._clock = store, emotions, insights, clock
         self._log = log("pipeline")
 
     def run(self, ids: Sequence[str]) -> list[Outcome]:
         """Analyse and save; per id None when settled, or the exception that this review alone caused.
 
-        An id that is unknown, deleted or analysed already counts as settled. What is done is saved even if others fail.
+        An id that is unknown, deleted or analysed already counts as settled. What is done is saved
+        even if others fail.
 
         Raises:
             TemporaryFailure: the server was lost; nothing is settled, repeating is safe.
@@ -78,7 +94,9 @@ class Pipeline:
         REVIEWS_DONE.labels("failed").inc(len(failed))
         return [failed.get(i) for i in ids]
 
-    def _bisect(self, reviews: list[Review], failed: dict[str, Exception]) -> list[tuple[Review, Analysis]]:
+    def _bisect(
+        self, reviews: list[Review], failed: dict[str, Exception]
+    ) -> list[tuple[Review, Analysis]]:
         """Analyse together; where that raises, the halves, down to the reviews that cannot be analysed."""
         if not reviews:
             return []
@@ -88,7 +106,11 @@ class Pipeline:
             raise
         except Exception as error:
             if len(reviews) == 1:
-                self._log.warning("review_failed", review_id=reviews[0].id, reason=f"{type(error).__name__}: {error}")
+                self._log.warning(
+                    "review_failed",
+                    review_id=reviews[0].id,
+                    reason=f"{type(error).__name__}: {error}",
+                )
                 failed[reviews[0].id] = error
                 return []
             half = len(reviews) // 2
@@ -106,9 +128,18 @@ class Pipeline:
             insights = dict.fromkeys(need, "no insight model is configured")
         elif need:
             with self._timed("insights", seconds):
-                insights = dict(zip(need, self._insights.write([(reviews[i], emotions[i]) for i in need]), strict=True))
+                insights = dict(
+                    zip(
+                        need,
+                        self._insights.write([(reviews[i], emotions[i]) for i in need]),
+                        strict=True,
+                    )
+                )
         each = {stage: round(spent / len(reviews), 6) for stage, spent in seconds.items()}
-        models = {"emotions": self._emotions.name, **({"insights": self._insights.name} if self._insights else {})}
+        models = {
+            "emotions": self._emotions.name,
+            **({"insights": self._insights.name} if self._insights else {}),
+        }
         now = datetime.now(UTC)
         out = []
         for index, (review, felt) in enumerate(zip(reviews, emotions, strict=True)):
@@ -122,7 +153,7 @@ class Pipeline:
                     analysed_at=now,
                     insight=found if isinstance(found, Insight) else None,
                     insight_reason=None if isinstance(found, Insight) else found,
-                )  # fmt: skip
+                )
             )
         return out
 

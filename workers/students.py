@@ -1,7 +1,8 @@
 """Students: the two kinds of model that write insights, and how each takes up an adapter.
 
-`LoraStudent` is a causal language model whose adapter is LoRA weights; `MatcherStudent` is an encoder whose adapter is
-the whole small model with its bank of written actions. It does not know which adapter is in force, nor queues.
+`LoraStudent` is a causal language model whose adapter is LoRA weights; `MatcherStudent` is an
+encoder whose adapter is the whole small model with its bank of written actions. It does not know
+which adapter is in force, nor queues.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from shared.adapters import BadAdapter
-from shared.causal import load_base, load_merged
 from shared.errors import Misconfigured
-from shared.generate import Generator
-from shared.matcher import load_matcher
+from shared.inference.adapters import BadAdapter
+from shared.inference.causal import load_base, load_merged
+from shared.inference.generate import Generator
+from shared.inference.matcher import load_matcher
 from shared.review import Review
 from shared.settings import MATCHER_BASE, Settings, base_name
 
@@ -47,8 +48,9 @@ class Student(Protocol):
 class LoraStudent:
     """A causal language model with LoRA adapters.
 
-    With `merge_adapter` the adapter is merged into a fresh copy of the base: faster tokens, no drift; without (gpu, where
-    two bases may not fit) it is loaded beside the old one under another name.
+    With `merge_adapter` the adapter is merged into a fresh copy of the base: faster tokens, no
+    drift; without (gpu, where two bases may not fit) it is loaded beside the old one under another
+    name.
     """
 
     def __init__(self, settings: Settings, tick: Callable[[], None]) -> None:
@@ -61,7 +63,9 @@ class LoraStudent:
         return self._generator(model)
 
     def _generator(self, model: Any) -> Generator:
-        return Generator(model, self._tokenizer, most_rows=self._settings.generate_batch, tick=self._tick)
+        return Generator(
+            model, self._tokenizer, most_rows=self._settings.generate_batch, tick=self._tick
+        )
 
     def load(self, folder: Path, label: str, current: Generator) -> Generator:
         """Base and adapter."""
@@ -77,7 +81,9 @@ class LoraStudent:
             model.load_adapter(str(folder), adapter_name=name)
             model.set_adapter(name)
             return self._generator(model.eval())
-        return self._generator(PeftModel.from_pretrained(model, str(folder), adapter_name=name).eval())
+        return self._generator(
+            PeftModel.from_pretrained(model, str(folder), adapter_name=name).eval()
+        )
 
     def restore(self, label: str, engine: Generator) -> None:
         """Select the old adapter on the model that both share."""
@@ -110,7 +116,9 @@ class MatcherStudent:
 
     def bare(self) -> Any:
         """Raises Misconfigured: without an adapter it knows nothing."""
-        raise Misconfigured("BEYOND_INSIGHT_WRITER=matched needs an adapter; unset BEYOND_INSIGHT_ADAPTER or promote one")
+        raise Misconfigured(
+            "BEYOND_INSIGHT_WRITER=matched needs an adapter; unset BEYOND_INSIGHT_ADAPTER or promote one"
+        )
 
     def load(self, folder: Path, label: str, current: Any) -> Any:
         """The matcher in the folder."""
@@ -124,7 +132,13 @@ class MatcherStudent:
         import math
         from datetime import UTC, datetime
 
-        review = Review(id="probe", source="probe", text=_PROBE_TEXT, rating=2, created_at=datetime(2026, 1, 1, tzinfo=UTC))
+        review = Review(
+            id="probe",
+            source="probe",
+            text=_PROBE_TEXT,
+            rating=2,
+            created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        )
         spans = engine.spans([review])[0]
         if not all(math.isfinite(span.sure) for span in spans):
             raise BadAdapter("its output is not finite")
@@ -133,4 +147,8 @@ class MatcherStudent:
 
 def make_student(settings: Settings, tick: Callable[[], None]) -> Student:
     """The student that BEYOND_INSIGHT_WRITER names."""
-    return MatcherStudent(settings, tick) if settings.insight_writer == "matched" else LoraStudent(settings, tick)
+    return (
+        MatcherStudent(settings, tick)
+        if settings.insight_writer == "matched"
+        else LoraStudent(settings, tick)
+    )

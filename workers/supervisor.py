@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import redis
 
-from shared.queues import BACKFILL, LIVE, load, rq_command, sweep
 from shared.settings import Settings
+from shared.stream.queues import BACKFILL, LIVE, load, rq_command, sweep
 from shared.telemetry import log
 from workers.batch_worker import EX_CONFIG
 
@@ -41,12 +41,21 @@ class Supervisor:
     """
 
     def __init__(
-        self, settings: Settings, connection: redis.Redis, url: str, count: int = 1, command: list[str] | None = None
+        self,
+        settings: Settings,
+        connection: redis.Redis,
+        url: str,
+        count: int = 1,
+        command: list[str] | None = None,
     ) -> None:
         self._settings, self._redis, self._count = settings, connection, count
         self._command = command or rq_command(url)
         threads = settings.threads or max(1, (os.cpu_count() or 1) // count)
-        self._environment = {**os.environ, "BEYOND_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+        self._environment = {
+            **os.environ,
+            "BEYOND_THREADS": str(threads),
+            "OMP_NUM_THREADS": str(threads),
+        }
         self._environment["BEYOND_HOME"] = str(settings.home)
         self._environment["BEYOND_PRESET"] = settings.preset
         self._workers: list[subprocess.Popen[bytes]] = []
@@ -86,14 +95,21 @@ class Supervisor:
     def _spawn(self) -> subprocess.Popen[bytes]:
         # Its own process group: Ctrl-C reaches us alone, and we stop the workers warmly, once.
         return subprocess.Popen(
-            self._command, env=self._environment, preexec_fn=_die_with_parent, process_group=0, stdin=subprocess.DEVNULL
+            self._command,
+            env=self._environment,
+            preexec_fn=_die_with_parent,
+            process_group=0,
+            stdin=subprocess.DEVNULL,
         )
 
     def _idle(self) -> bool:
         """Nothing waits and nothing is in flight; leases of dead workers are swept meanwhile."""
         try:
             sweep(self._redis, (LIVE, BACKFILL), max(1, self._settings.lease_seconds // 4))
-            return not any(waiting or claimed for waiting, claimed, _ in load(self._redis, (LIVE, BACKFILL)).values())
+            return not any(
+                waiting or claimed
+                for waiting, claimed, _ in load(self._redis, (LIVE, BACKFILL)).values()
+            )
         except redis.RedisError:
             return False
 

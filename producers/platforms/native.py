@@ -1,6 +1,7 @@
 """Our own schema: a JSON object with the fields of Review, signed by Standard Webhooks or sent with a bearer token.
 
-Signature: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+Signature:
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
 from __future__ import annotations
@@ -29,12 +30,18 @@ class Native:
 
     def __init__(self, secret: SecretStr | None, token: SecretStr | None) -> None:
         if secret is None and token is None:
-            raise Misconfigured("set BEYOND_WEBHOOK_SECRET (whsec_...) or BEYOND_WEBHOOK_TOKEN; an open door is refused")
+            raise Misconfigured(
+                "set BEYOND_WEBHOOK_SECRET (whsec_...) or BEYOND_WEBHOOK_TOKEN; an open door is refused"
+            )
         self._token = token.get_secret_value().encode() if token else None
         try:
             self._webhook = Webhook(secret.get_secret_value()) if secret else None
-        except Exception as error:  # the library raises unrelated types: binascii.Error, RuntimeError, its own
-            raise Misconfigured(f"BEYOND_WEBHOOK_SECRET is not `whsec_` followed by base64: {error}") from None
+        except (
+            Exception
+        ) as error:  # the library raises unrelated types: binascii.Error, RuntimeError, its own
+            raise Misconfigured(
+                f"BEYOND_WEBHOOK_SECRET is not `whsec_` followed by base64: {error}"
+            ) from None
 
     def verify(self, headers: Mapping[str, str], body: bytes) -> None:
         """Check token or signature over the raw body, in constant time.
@@ -44,7 +51,9 @@ class Native:
         """
         given = headers.get("authorization", "")
         if self._token and given.startswith("Bearer "):
-            if hmac.compare_digest(given.removeprefix("Bearer ").encode("latin-1", "replace"), self._token):
+            if hmac.compare_digest(
+                given.removeprefix("Bearer ").encode("latin-1", "replace"), self._token
+            ):
                 return
             raise Unauthorized("wrong bearer token")
         if self._webhook is None:

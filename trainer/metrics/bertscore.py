@@ -17,13 +17,20 @@ class BertScore(evaluate.Metric):
             description=__doc__ or "",
             citation="",
             inputs_description="",
-            features=datasets.Features({"predictions": datasets.Value("string"), "references": datasets.Value("string")}),
+            features=datasets.Features(
+                {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
+            ),
         )
 
     def _compute(
-        self, predictions: list[str], references: list[str], model_type: str, num_layers: int | None = None
+        self,
+        predictions: list[str],
+        references: list[str],
+        model_type: str,
+        num_layers: int | None = None,
     ) -> dict[str, list[float]]:
         scorer = bert_score.BERTScorer(model_type=model_type, num_layers=num_layers, batch_size=32)
-        # bert-score warns and fails on empty strings; an empty answer deserves a score, and a low one.
+        # bert-score warns and fails on empty strings; an empty answer deserves a score, and a low
+        # one.
         _, _, f1 = scorer.score([p or "." for p in predictions], [r or "." for r in references])
         return {"bertscore": [float(x) for x in f1]}

@@ -1,7 +1,8 @@
 """BLEURT per pair (Sellam et al. 2020, https://arxiv.org/abs/2004.04696) from a local checkpoint folder.
 
-`evaluate`'s own module needs TensorFlow, bleurt-pytorch cannot be imported under transformers 5; the architecture is a
-BERT with (for BLEURT-20) an embedding size of its own, a pooler and one linear unit. See trainer/bleurt_model.py.
+`evaluate`'s own module needs TensorFlow, bleurt-pytorch cannot be imported under transformers 5;
+the architecture is a BERT with (for BLEURT-20) an embedding size of its own, a pooler and one
+linear unit. See trainer/metrics/bleurt_model.py.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 import datasets
 import evaluate
 
-from trainer.bleurt_model import score
+from trainer.metrics.bleurt_model import score
 
 
 class Bleurt(evaluate.Metric):
@@ -22,8 +23,12 @@ class Bleurt(evaluate.Metric):
             description=__doc__ or "",
             citation="",
             inputs_description="",
-            features=datasets.Features({"predictions": datasets.Value("string"), "references": datasets.Value("string")}),
+            features=datasets.Features(
+                {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
+            ),
         )
 
-    def _compute(self, predictions: list[str], references: list[str], checkpoint: str) -> dict[str, list[float]]:
+    def _compute(
+        self, predictions: list[str], references: list[str], checkpoint: str
+    ) -> dict[str, list[float]]:
         return {"bleurt": score(predictions, references, checkpoint)}

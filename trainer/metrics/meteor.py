@@ -18,7 +18,9 @@ class Meteor(evaluate.Metric):
             description=__doc__ or "",
             citation="",
             inputs_description="",
-            features=datasets.Features({"predictions": datasets.Value("string"), "references": datasets.Value("string")}),
+            features=datasets.Features(
+                {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
+            ),
         )
 
     def _compute(self, predictions: list[str], references: list[str]) -> dict[str, list[float]]:

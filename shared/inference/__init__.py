@@ -1,0 +1,1 @@
+"""Models: weights, engines, prompts, adapters. It knows no queue and no store."""

@@ -1,0 +1,43 @@
+"""Pure: token-budget batches from lengths. It knows numbers, not models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def token_batches(lengths: Sequence[int], budget: int, most: int = 1_000_000) -> list[list[int]]:
+    """Cut items into batches of similar length whose padded size stays within a budget.
+
+    Args:
+        lengths: tokens of each item.
+        budget: most tokens of a batch after padding, i.e. items x the longest one; an item over it
+            goes alone.
+        most: most items of a batch.
+
+    Returns:
+        Lists of indices into `lengths`, longest items first (an out-of-memory shows at once, not at
+        the end); each index stands in exactly one.
+    """
+    out: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        batch = out[-1] if out else None
+        # Longest first: the batch's padded width is its first item's length.
+        if batch and len(batch) < most and (len(batch) + 1) * max(1, lengths[batch[0]]) <= budget:
+            batch.append(index)
+        else:
+            out.append([index])
+    return out
+
+
+def windows(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Pack consecutive pieces into windows of at most `budget` tokens, in order; an over-long piece stands alone."""
+    out: list[list[int]] = []
+    size = 0
+    for index, length in enumerate(lengths):
+        if out and size + length <= budget:
+            out[-1].append(index)
+            size += length
+        else:
+            out.append([index])
+            size = length
+    return out

@@ -1,0 +1,218 @@
+"""Batched greedy decoding on a causal language model: shared-prefix KV, length-sorted batches, grammar, early stop.
+
+One engine for workers, evaluation and `beyond write`, so that what is measured is what is served.
+The instruction that all prompts share is run once per batch size; rows that have ended leave the
+batch; logits are computed for the last position only. Cost: one forward per batch for the prompts,
+then one per token of the longest answer. It does not know reviews, prompts or Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import DynamicCache
+
+from shared.inference.batching import token_batches
+from shared.inference.grammar import IssueGrammar, Vocabulary
+
+
+class Generator:
+    """Greedy decoding with one model and tokenizer.
+
+    Args:
+        model: a transformers causal LM in eval mode, on its device, in its dtype.
+        tokenizer: its tokenizer.
+        most_rows: rows that generate together.
+        prompt_tokens: padded prompt tokens that are run together.
+        tick: called after every forward pass, so that a watchdog sees progress.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        most_rows: int = 32,
+        prompt_tokens: int = 16384,
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self._most_rows, self._prompt_tokens, self._tick = most_rows, prompt_tokens, tick
+        self._prefix: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+        self._vocabulary: Vocabulary | None = None
+        self._end_ids = {
+            tokenizer.eos_token_id,
+            model.generation_config.eos_token_id if model.generation_config else None,
+        }
+        self.tokens_out = 0
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tokenizer's bytes, made on first use (0.1 s).
+
+        Raises:
+            ModelUnavailable: the tokenizer is not byte-level BPE.
+        """
+        if self._vocabulary is None:
+            self._vocabulary = Vocabulary(
+                self.tokenizer, self.model.config.get_text_config().vocab_size
+            )
+        return self._vocabulary
+
+    def forget_prefixes(self) -> None:
+        """Must be called when weights change (another adapter): cached keys and values belong to the old ones."""
+        self._prefix.clear()
+
+    def run(
+        self,
+        prefix: str,
+        prompts: Sequence[str],
+        *,
+        max_new_tokens: int,
+        fenced: Sequence[str] | None = None,
+        end_line: bool = False,
+    ) -> list[str]:
+        """Continue every prompt.
+
+        Args:
+            prefix: text before all prompts; may be empty.
+            prompts: what follows it, one per row.
+            max_new_tokens: cut an answer there.
+            fenced: the fenced review of each prompt: answers then obey the `issues` grammar.
+            end_line: stop at the first newline.
+
+        Returns:
+            The answers, same order, end token stripped.
+
+        Raises:
+            torch.OutOfMemoryError: not even one row fits.
+        """
+        ids = [self.tokenizer(p, add_special_tokens=False)["input_ids"] for p in prompts]
+        out = [""] * len(prompts)
+        for batch in token_batches([len(i) for i in ids], self._prompt_tokens, self._most_rows):
+            grammars = [
+                IssueGrammar(self.vocabulary, fenced[i]) if fenced is not None else None
+                for i in batch
+            ]
+            texts = self._safely(
+                prefix, [ids[i] for i in batch], grammars, max_new_tokens, end_line
+            )
+            for i, text in zip(batch, texts, strict=True):
+                out[i] = text
+        return out
+
+    def _safely(
+        self, prefix: str, ids: list[list[int]], grammars: list[Any], limit: int, end_line: bool
+    ) -> list[str]:
+        """Run a batch; when the device's memory is short, run its halves."""
+        try:
+            return list(self._batch(prefix, ids, grammars, limit, end_line))
+        except torch.OutOfMemoryError:
+            if len(ids) == 1:
+                raise
+            torch.cuda.empty_cache()
+            half = len(ids) // 2
+            fresh = [IssueGrammar(g._v, g._text.decode()) if g else None for g in grammars]
+            return self._safely(prefix, ids[:half], fresh[:half], limit, end_line) + self._safely(
+                prefix, ids[half:], fresh[half:], limit, end_line
+            )
+
+    @torch.inference_mode()
+    def _batch(
+        self, prefix: str, ids: list[list[int]], grammars: list[Any], limit: int, end_line: bool
+    ) -> list[str]:
+        device, rows = self.model.device, len(ids)
+        cache, prefix_len = self._expanded(prefix, rows)
+        width = max(map(len, ids))
+        pad = (
+            self.tokenizer.pad_token_id
+            if self.tokenizer.pad_token_id is not None
+            else self.tokenizer.eos_token_id
+        )
+        inputs = torch.tensor([[pad] * (width - len(i)) + i for i in ids], device=device)
+        mask = torch.tensor(
+            [[1] * prefix_len + [0] * (width - len(i)) + [1] * len(i) for i in ids], device=device
+        )
+        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, prefix_len:]
+        answers: list[list[int]] = [[] for _ in ids]
+        live = list(range(rows))  # the row of `answers` that each batch row writes
+        newline = (
+            self.tokenizer("\n", add_special_tokens=False)["input_ids"][-1] if end_line else None
+        )
+        for _ in range(limit):
+            logits = self.model(
+                input_ids=inputs,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits[:, -1]
+            self._tick()
+            chosen = self._choose(logits, [grammars[r] for r in live])
+            keep = []
+            for at, (row, token) in enumerate(zip(live, chosen, strict=True)):
+                if token in self._end_ids or (token == newline and answers[row]):
+                    continue
+                answers[row].append(token)
+                keep.append(at)
+            self.tokens_out += len(chosen)
+            if not keep:
+                break
+            inputs = torch.tensor([[t] for t in chosen], device=device)
+            positions = positions[:, -1:] + 1
+            mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
+            if len(keep) < len(
+                live
+            ):  # one copy of the cache, which `torch.cat` makes at every step anyway
+                index = torch.tensor(keep, device=device)
+                cache.batch_select_indices(index)
+                live, inputs, mask, positions = (
+                    [live[k] for k in keep],
+                    inputs[index],
+                    mask[index],
+                    positions[index],
+                )
+        return [
+            self.tokenizer.decode(a, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            for a in answers
+        ]
+
+    def _expanded(self, prefix: str, rows: int) -> tuple[Any, int]:
+        """A cache that holds the prefix for `rows` rows, and the prefix's length in tokens."""
+        if not prefix:
+            return DynamicCache(), 0
+        if prefix not in self._prefix:
+            ids = self.tokenizer(prefix, add_special_tokens=False, return_tensors="pt")[
+                "input_ids"
+            ].to(self.model.device)
+            cache = self.model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+            self._prefix[prefix] = [(layer.keys, layer.values) for layer in cache.layers]
+        kept = self._prefix[prefix]
+        pairs = [(k.expand(rows, -1, -1, -1), v.expand(rows, -1, -1, -1)) for k, v in kept]
+        return DynamicCache(ddp_cache_data=pairs), kept[0][0].shape[2]
+
+    def _choose(self, logits: torch.Tensor, grammars: list[Any]) -> list[int]:
+        """Greedy choice per row among the tokens its grammar allows."""
+        if all(g is None for g in grammars):
+            return [int(t) for t in logits.argmax(-1)]
+        values = logits.float().cpu().numpy()
+        chosen = []
+        for row, grammar in zip(values, grammars, strict=True):
+            if grammar is None:
+                chosen.append(int(row.argmax()))
+                continue
+            allowed = grammar.allowed()
+            if allowed is None:
+                token = int(np.where(grammar.mask[: len(row)], row, -np.inf).argmax())
+                newline = self.vocabulary.newline
+                if grammar.may_end_line and row[newline] > row[token]:
+                    token = newline
+            else:
+                token = int(allowed[row[allowed].argmax()])
+            grammar.advance(token)
+            chosen.append(token)
+        return chosen

@@ -1,0 +1,164 @@
+"""Connections to Redis/Valkey: a given URL, or the embedded server under BEYOND_HOME.
+
+The embedded server belongs to a guardian process (shared/stream/guardian.py). Every process that
+uses the server holds a shared `flock` on `users.lock`; the kernel drops it however the process
+ends, kill -9 included. The guardian stops the server once it gets that lock exclusively, and
+restarts a server that died while somebody still used it. So nothing is orphaned and nothing needs
+an exit handler.
+
+It does not know queues, keys or reviews.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
+from redis.retry import Retry
+
+from shared.errors import Misconfigured, TemporaryFailure
+from shared.settings import Settings
+
+# Embedded servers this process uses: socket path -> the open file that holds the shared lock.
+_held: dict[Path, IO[bytes]] = {}
+
+
+def connect(settings: Settings, *, patience_seconds: float = 30) -> redis.Redis:
+    """A client of the configured server, ready to use; the embedded one is started or re-attached to.
+
+    Args:
+        settings: `redis_url` decides; without it the embedded server under `home` is used.
+        patience_seconds: commands are repeated for about this long while the connection is lost.
+
+    Raises:
+        Misconfigured: the URL's form is wrong, or there is no server binary.
+        TemporaryFailure: the server does not answer.
+    """
+    client = _client(server_url(settings), patience_seconds)
+    try:
+        client.time()  # not PING: a server with a full disk refuses that, and `beyond status` must still tell so
+    except (redis.RedisError, OSError) as error:
+        raise TemporaryFailure(
+            f"the Redis server does not answer: {error}; check BEYOND_REDIS_URL"
+        ) from error
+    return client
+
+
+def server_url(settings: Settings) -> str:
+    """The URL that stock tools (`rq worker --url`) take; starts the embedded server where it is the one meant."""
+    if settings.redis_url is not None:
+        return settings.redis_url.get_secret_value()
+    return f"unix://{attach(settings.home)}"
+
+
+def _client(url: str, patience_seconds: float) -> redis.Redis:
+    # Backoff of at most 1 s a try, so `patience` counts tries. Every command of ours is safe to
+    # repeat: ids are deterministic, and a claim whose answer was lost comes back when its lease
+    # runs out.
+    retry = Retry(ExponentialBackoff(cap=1.0, base=0.05), max(1, int(patience_seconds)))
+    options: dict[str, Any] = {
+        "retry": retry,
+        "retry_on_error": [ConnectionError, TimeoutError, BusyLoadingError, ConnectionRefusedError],
+    }
+    scheme = urlsplit(url).scheme
+    if scheme in {"redis", "rediss", "unix"}:
+        return redis.Redis.from_url(url, **options)
+    if scheme == "sentinel":
+        return _sentinel(url, options)
+    raise Misconfigured(
+        f"BEYOND_REDIS_URL has scheme {scheme!r}; use redis://, rediss://, unix:// or sentinel://"
+    )
+
+
+def _sentinel(url: str, options: dict[str, Any]) -> redis.Redis:
+    """sentinel://[user:password@]host:port[,host:port...]/SERVICE[?db=0]: the service's current master."""
+    parts = urlsplit(url)
+    hosts = parts.netloc.rsplit("@", 1)[-1].split(",")
+    service = parts.path.strip("/")
+    if not service or not all(hosts):
+        raise Misconfigured("a Sentinel URL looks like sentinel://host:26379,host2:26379/mymaster")
+    pairs = [(h.rsplit(":", 1)[0], int(h.rsplit(":", 1)[1]) if ":" in h else 26379) for h in hosts]
+    db = int(dict(p.split("=", 1) for p in parts.query.split("&") if "=" in p).get("db", 0))
+    password = parts.netloc.rsplit("@", 1)[0].rsplit(":", 1)[-1] if "@" in parts.netloc else None
+    sentinel = redis.Sentinel(pairs, sentinel_kwargs={"socket_timeout": 2})
+    return sentinel.master_for(service, db=db, password=password, **options)
+
+
+def attach(home: Path, timeout_seconds: float = 30) -> Path:
+    """Hold the embedded server of `home` for as long as this process lives; start it if nobody has.
+
+    Returns:
+        The path of its unix socket (mode 0700).
+
+    Raises:
+        TemporaryFailure: it did not come up in time; the text names its log.
+    """
+    socket = socket_path(home)
+    if socket not in _held:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        users = (home / "users.lock").open("ab")
+        # Blocks for the moment in which a guardian is stopping the server, so we never join a dying
+        # one.
+        fcntl.flock(users, fcntl.LOCK_SH)
+        _held[socket] = users
+    _ensure_guardian(home)
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            redis.Redis(unix_socket_path=str(socket), retry=None).time()
+            return socket
+        except (redis.RedisError, OSError) as error:
+            if time.monotonic() > deadline:
+                raise TemporaryFailure(
+                    f"the embedded server did not start: {error}; see {home / 'guardian.log'}"
+                ) from error
+            time.sleep(0.02)
+
+
+def release(home: Path) -> None:
+    """Let go of the embedded server before the process ends (tests; long-lived tools that are done with it)."""
+    held = _held.pop(socket_path(home), None)
+    if held is not None:
+        held.close()
+
+
+def socket_path(home: Path) -> Path:
+    """Where the embedded server listens; a short path in /tmp where `home` is too long for a unix socket (108 bytes)."""
+    path = home.resolve() / "valkey.sock"
+    if len(os.fsencode(path)) <= 100:
+        return path
+    import hashlib
+
+    short = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    folder = Path("/tmp") / f"beyond-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / f"{short}.sock"
+
+
+def _ensure_guardian(home: Path) -> None:
+    """Start a guardian unless one lives (it holds `guardian.lock`); of two started at once, one gives way."""
+    with (home / "guardian.lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+    with (home / "guardian.log").open("ab") as log:
+        # Its own session: Ctrl-C in the user's terminal reaches the users of the server, not the
+        # server.
+        subprocess.Popen(
+            [sys.executable, "-m", "shared.stream.guardian", str(home)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=str(Path(__file__).resolve().parents[2]),
+        )

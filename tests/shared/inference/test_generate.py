@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from shared.inference.generate import Generator
+from shared.inference.prompts import TASKS, build, fence, parse_issues
+from tests import tiny
+from tests.conftest import make_review
+
+TEXTS = [
+    "The soup was cold.",
+    "We waited 45 minutes and nobody came. " * 6,
+    "no",
+    "Überraschung 😡! Nie wieder.",
+]
+
+
+@pytest.fixture(scope="module", params=["llama", "phi"])
+def model(request, tmp_path_factory):  # type: ignore[no-untyped-def]
+    folder = tiny.causal(tmp_path_factory.mktemp("m") / request.param, request.param)
+    return AutoModelForCausalLM.from_pretrained(
+        str(folder), dtype=torch.float32
+    ).eval(), tiny.tokenizer()
+
+
+def prompts():  # type: ignore[no-untyped-def]
+    return [build(TASKS["issues"], make_review(i, t))[1] for i, t in enumerate(TEXTS)]
+
+
+def test_batched_with_a_shared_prefix_equals_one_by_one_without(model):
+    """In fp32; bf16 rounds differently with the batch's shape."""
+    causal, words = model
+    instruction = TASKS["issues"].instruction
+    together = Generator(causal, words).run(instruction, prompts(), max_new_tokens=12)
+    for prompt, answer in zip(prompts(), together, strict=True):
+        ids = words(instruction + prompt, return_tensors="pt", add_special_tokens=False)
+        alone = causal.generate(**ids, max_new_tokens=12, do_sample=False)
+        assert (
+            words.decode(alone[0][ids["input_ids"].shape[1] :], skip_special_tokens=True) == answer
+        )
+
+
+def test_an_untrained_model_still_parses_under_the_grammar(model):
+    answers = Generator(*model).run(
+        TASKS["issues"].instruction, prompts(), max_new_tokens=400, fenced=[fence(t) for t in TEXTS]
+    )
+    for text, answer in zip(TEXTS, answers, strict=True):
+        parse_issues(answer, text)
+
+
+def test_batches_are_cut_and_order_is_kept(model):
+    many = prompts() * 3
+    small = Generator(*model, most_rows=2).run("", many, max_new_tokens=4)
+    assert small == Generator(*model, most_rows=32).run("", many, max_new_tokens=4)
+
+
+def test_ticks_come_after_every_forward_pass(model):
+    ticks: list[int] = []
+    Generator(*model, tick=lambda: ticks.append(1)).run("", prompts()[:1], max_new_tokens=5)
+    assert 1 <= len(ticks) <= 5

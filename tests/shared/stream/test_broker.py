@@ -1,0 +1,143 @@
+"""The embedded server: private, re-attached to, restarted, and never an orphan."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+import redis
+
+from shared.errors import Misconfigured, TemporaryFailure
+from shared.settings import Settings
+from shared.stream import broker
+from tests.conftest import ROOT, wait_until
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return open(f"/proc/{pid}/stat").read().split()[2] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def pid_of(client: redis.Redis) -> int:
+    return int(client.info("server")["process_id"])
+
+
+def user(home, *, trap: bool = False) -> subprocess.Popen[bytes]:
+    """A process that uses the server of `home` until it is killed."""
+    code = (
+        "import sys,time; from pathlib import Path; from shared.stream import broker; from shared.settings import Settings\n"
+        "broker.connect(Settings(home=Path(sys.argv[1]))); print('up', flush=True); time.sleep(600)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(home)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None and process.stdout.readline() == b"up\n"
+    return process
+
+
+def test_it_is_durable_private_and_never_evicts(server, home):
+    assert server.config_get("appendonly")["appendonly"] == "yes"
+    assert server.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
+    assert stat.S_IMODE(broker.socket_path(home).stat().st_mode) == 0o700
+    assert server.config_get("port")["port"] == "0"
+
+
+def test_a_second_user_attaches_to_the_same_server(server, home):
+    other = user(home)
+    assert pid_of(broker.connect(Settings(home=home))) == pid_of(server)
+    other.kill()
+    other.wait()
+    time.sleep(0.5)
+    assert server.ping(), "the server went although one user is left"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_server_is_left_behind_however_its_user_ends(home, how):
+    process = user(home)
+    client = broker._client(f"unix://{broker.socket_path(home)}", 1)
+    pid = pid_of(client)
+    client.set("kept", "yes")
+    process.send_signal(how)
+    process.wait(30)
+    assert wait_until(lambda: not alive(pid), 15)
+    again = broker.connect(Settings(home=home))
+    assert again.get("kept") == b"yes", "what was written did not survive"
+
+
+def test_a_server_that_is_killed_comes_back_with_its_data(server):
+    server.set("a", "b")
+    time.sleep(1.2)  # everysec
+    pid = pid_of(server)
+    os.kill(pid, signal.SIGKILL)
+    assert server.get("a") == b"b" and pid_of(server) != pid
+
+
+def test_a_killed_guardian_leaves_no_orphan_and_no_gap(server, home):
+    pid = pid_of(server)
+    found = subprocess.run(
+        ["pgrep", "-f", f"shared.stream.guardian {home}"], capture_output=True, text=True
+    ).stdout.split()
+    os.kill(int(found[0]), signal.SIGKILL)
+    wait_until(lambda: not alive(pid), 10)
+    broker.attach(home)
+    assert server.ping()
+
+
+def test_a_wrong_url_says_what_is_allowed(home):
+    with pytest.raises(Misconfigured, match="rediss://"):
+        broker.connect(Settings(home=home, redis_url="http://localhost"))
+    with pytest.raises(Misconfigured, match="sentinel://host"):
+        broker.connect(Settings(home=home, redis_url="sentinel://localhost:1"))
+
+
+def test_a_server_that_does_not_answer_is_a_temporary_failure(home):
+    with pytest.raises(TemporaryFailure, match="BEYOND_REDIS_URL"):
+        broker.connect(Settings(home=home, redis_url="redis://127.0.0.1:1/0"), patience_seconds=1)
+
+
+def test_sentinel_finds_the_master(server, tmp_path):
+    """A real Sentinel: the same binary in sentinel mode, watching a TCP server."""
+    from shared.stream.guardian import binary
+
+    port, watch = 21000 + os.getpid() % 500, 21600 + os.getpid() % 500
+    config = tmp_path / "sentinel.conf"
+    config.write_text(
+        f"port {watch}\nsentinel monitor mymaster 127.0.0.1 {port} 1\ndir {tmp_path}\n"
+    )
+    master = subprocess.Popen(
+        [binary(), "--port", str(port), "--save", "", "--dir", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+    )
+    sentinel = subprocess.Popen([binary(), str(config), "--sentinel"], stdout=subprocess.DEVNULL)
+    try:
+        url = f"sentinel://127.0.0.1:{watch}/mymaster"
+        found: list[redis.Redis] = []
+
+        def connected() -> bool:
+            try:
+                found.append(
+                    broker.connect(Settings(home=tmp_path, redis_url=url), patience_seconds=1)
+                )
+                return True
+            except TemporaryFailure:
+                return False
+
+        assert wait_until(connected, 20)
+        found[0].set("x", 1)
+        assert redis.Redis(port=port).get("x") == b"1"
+    finally:
+        sentinel.kill()
+        master.kill()
+        sentinel.wait()
+        master.wait()

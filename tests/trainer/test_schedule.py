@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+from redis.lock import Lock
+
+from shared.errors import Misconfigured, TemporaryFailure
+from shared.stream.queues import TRAINING, load
+from tests.conftest import make_review, wait_until
+from trainer.run import Plan
+from trainer.schedule import LOCK, Schedule, exclusive
+
+
+def test_every_n_reviews_one_cycle_however_many_schedulers_ask(store, server):
+    plans = [Schedule(server, store, Plan(), every=10) for _ in range(4)]
+    store.put([make_review(i) for i in range(9)], "backfill")
+    assert [p.enqueue() for p in plans] == [None] * 4
+    store.put([make_review(9)], "backfill")
+    found: list[str | None] = []
+    threads = [threading.Thread(target=lambda p=p: found.append(p.enqueue())) for p in plans]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (
+        sorted(map(str, found)) == ["None", "None", "None", "n10-1"]
+        and load(server, (TRAINING,))[TRAINING][0] == 1
+    )
+
+
+def test_cron_fires_once_per_moment_and_not_for_the_past(store, server):
+    clock = [1_764_000_000.0]
+    plan = Schedule(server, store, Plan(), cron="0 * * * *", clock=lambda: clock[0])
+    assert plan.enqueue() is None
+    clock[0] += 3600
+    assert plan.enqueue() and plan.enqueue() is None
+    server.delete("rq:queue:training")
+    clock[0] += 3600
+    assert plan.enqueue()
+
+
+def test_the_job_is_json_with_the_plan(store, server):
+    store.put([make_review(0)], "backfill")
+    Schedule(server, store, Plan(task="feedback"), every=1).enqueue()
+    (key,) = server.keys("rq:job:train-*")
+    call = json.loads(__import__("zlib").decompress(server.hget(key, "data")))
+    assert call[0] == "trainer.cycle.train" and json.loads(call[2][0][0])["task"] == "feedback"
+
+
+@pytest.mark.parametrize("options", [{}, {"every": 3, "cron": "* * * * *"}, {"cron": "every day"}])
+def test_a_wrong_schedule_is_explained(store, server, options):
+    with pytest.raises(Misconfigured, match="cron"):
+        Schedule(server, store, Plan(), **options)
+
+
+def test_two_machines_never_train_at_once_and_the_second_waits(server):
+    entered = threading.Event()
+    with exclusive(server, 20, lambda text: None):
+
+        def second() -> None:
+            with exclusive(server, 20, lambda text: None):
+                entered.set()
+
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert not entered.wait(1.5)
+    assert entered.wait(10)
+    thread.join()
+
+
+def test_a_lost_lock_stops_the_cycle_before_it_promotes(server):
+    with exclusive(server, 0.4, lambda text: None) as ours:
+        ours()
+        server.delete(LOCK)
+        assert Lock(server, LOCK, timeout=30).acquire(blocking=False), "another machine took it"
+
+        def lost() -> bool:
+            try:
+                ours()
+            except TemporaryFailure:
+                return True
+            return False
+
+        assert wait_until(lost, 5)
