@@ -37,7 +37,10 @@ NEW_TOKENS, PROMPTS, TEXTS = 64, 64, 256
 
 
 def gold() -> list[Review]:
-    rows = [json.loads(line) for line in (ROOT / "trainer" / "data" / "gold.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line)
+        for line in (ROOT / "trainer" / "data" / "gold.jsonl").read_text().splitlines()
+    ]
     return [
         Review(
             id=r["id"],

@@ -17,108 +17,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import redis
-import zstandard
 from redis.exceptions import RedisError
 
 from shared.errors import Overloaded, TemporaryFailure
 from shared.review import Analysis, Review
 from shared.stream.queues import BACKFILL, LIVE, queue_key, review_job
+from shared.stream.records import pack_analysis, pack_review, unpack_analysis, unpack_review
+from shared.stream.scripts import DELETE, PUT, SAVE
 
 Outcome = Literal["new", "updated", "same"]
-
-# Trained by `zstd --train` on trainer/data/gold.jsonl as records: field names and frequent words
-# cost almost nothing in each small record. It must never change: stored records need it to be read.
-# A better one would be records-2, beside it.
-_DICTIONARY = zstandard.ZstdCompressionDict((Path(__file__).parent / "records-1.dict").read_bytes())
-_PACK = zstandard.ZstdCompressor(
-    level=6, dict_data=_DICTIONARY, write_checksum=False, write_dict_id=False
-)
-_UNPACK = zstandard.ZstdDecompressor(dict_data=_DICTIONARY)
-
-# ARGV: most waiting reviews, reviews per backfill job, queue list key, queue name, job id, job key,
-# n, then n times (id, version, blob), then the job's fields. Returns n outcomes, or "overloaded".
-_DAY = """
-local function day_of(head) return head:byte(7) * 256 + head:byte(8) end
-local function forget(id, head)
-  local day = day_of(head)
-  redis.call('SREM', 'b:day:' .. day, id)
-  if redis.call('EXISTS', 'b:day:' .. day) == 0 then redis.call('ZREM', 'b:days', day) end
-end
-"""
-_PUT = (
-    _DAY
-    + """
-local n, out, fresh = tonumber(ARGV[7]), {}, false
-for i = 0, n - 1 do
-  local at = 8 + 3 * i
-  local old = redis.call('GETRANGE', 'b:r:' .. ARGV[at], 0, 7)
-  out[i + 1] = old:sub(1, 6) == ARGV[at + 1] and 'same' or (old == '' and 'new' or 'updated')
-  if out[i + 1] ~= 'same' then fresh = true end
-end
-if not fresh then return out end
-local waiting = redis.call('LLEN', 'rq:queue:live') + redis.call('LLEN', 'rq:queue:backfill') * tonumber(ARGV[2])
-if waiting >= tonumber(ARGV[1]) then return 'overloaded' end
-for i = 0, n - 1 do
-  local at = 8 + 3 * i
-  if out[i + 1] ~= 'same' then
-    local id, day = ARGV[at], day_of(ARGV[at + 2])
-    if out[i + 1] == 'new' then redis.call('HINCRBY', 'b:stats', 'stored', 1)
-    else forget(id, redis.call('GETRANGE', 'b:r:' .. id, 0, 7)) end
-    redis.call('SET', 'b:r:' .. id, ARGV[at + 2])
-    if redis.call('DEL', 'b:a:' .. ARGV[at]) == 1 then redis.call('HINCRBY', 'b:stats', 'analysed', -1) end
-    redis.call('SADD', 'b:day:' .. day, id)
-    redis.call('ZADD', 'b:days', day, day)
-  end
-end
-local status = redis.call('HGET', ARGV[6], 'status')
-if status ~= 'queued' and status ~= 'started' then
-  redis.call('DEL', ARGV[6])
-  redis.call('ZREM', 'rq:failed:' .. ARGV[4], ARGV[5])
-  redis.call('HSET', ARGV[6], unpack(ARGV, 8 + 3 * n))
-  redis.call('SADD', 'rq:queues', ARGV[3])
-  redis.call('RPUSH', ARGV[3], ARGV[5])
-end
-return out
-"""
-)
-# ARGV: triples (id, version, blob). Saves those whose review still has that version; returns how
-# many were saved.
-_SAVE = """
-local saved, first = 0, 0
-for i = 1, #ARGV, 3 do
-  if redis.call('GETRANGE', 'b:r:' .. ARGV[i], 0, 5) == ARGV[i + 1] then
-    if redis.call('EXISTS', 'b:a:' .. ARGV[i]) == 0 then first = first + 1 end
-    redis.call('SET', 'b:a:' .. ARGV[i], ARGV[i + 2])
-    saved = saved + 1
-  end
-end
-if first > 0 then redis.call('HINCRBY', 'b:stats', 'analysed', first) end
-local minute = 'b:rate:' .. math.floor(redis.call('TIME')[1] / 60)
-redis.call('INCRBY', minute, saved)
-redis.call('EXPIRE', minute, 600)
-return saved
-"""
-_DELETE = (
-    _DAY
-    + """
-local gone = 0
-for i = 1, #ARGV do
-  local head = redis.call('GETRANGE', 'b:r:' .. ARGV[i], 0, 7)
-  if head ~= '' then
-    forget(ARGV[i], head)
-    redis.call('DEL', 'b:r:' .. ARGV[i])
-    redis.call('HINCRBY', 'b:stats', 'stored', -1)
-    gone = gone + 1
-  end
-  if redis.call('DEL', 'b:a:' .. ARGV[i]) == 1 then redis.call('HINCRBY', 'b:stats', 'analysed', -1) end
-end
-return gone
-"""
-)
 
 
 class Store:
@@ -129,9 +39,9 @@ class Store:
     ) -> None:
         self.connection = connection
         self._limits = (max_queued, chunk_reviews)
-        self._put = connection.register_script(_PUT)
-        self._save = connection.register_script(_SAVE)
-        self._delete = connection.register_script(_DELETE)
+        self._put = connection.register_script(PUT)
+        self._save = connection.register_script(SAVE)
+        self._delete = connection.register_script(DELETE)
 
     def put(
         self, reviews: Sequence[Review], queue: str = LIVE, *, durable_seconds: float | None = None
@@ -153,17 +63,16 @@ class Store:
             TemporaryFailure: the server could not write, or the disk did not confirm in time; safe
                 to repeat.
         """
-        versions = [bytes.fromhex(r.version) for r in reviews]
+        packed = [pack_review(r) for r in reviews]
         name = (
             reviews[0].id
             if len(reviews) == 1
             else hashlib.sha256("".join(r.id for r in reviews).encode()).hexdigest()[:26]
         )
-        job_id = f"{name}-{hashlib.sha256(b''.join(versions)).hexdigest()[:12]}"
+        job_id = f"{name}-{hashlib.sha256(b''.join(v for v, _ in packed)).hexdigest()[:12]}"
         key, fields = review_job(self.connection, [r.id for r in reviews], queue, job_id)
         args: list[object] = [*self._limits, queue_key(queue), queue, job_id, key, len(reviews)]
-        for review, version in zip(reviews, versions, strict=True):
-            blob = version + _day(review) + _PACK.compress(review.model_dump_json().encode())
+        for review, (version, blob) in zip(reviews, packed, strict=True):
             args += [review.id, version, blob]
         for name_, value in fields.items():
             args += [name_, value]
@@ -188,7 +97,9 @@ class Store:
         blobs = self._get("b:r:", ids)
         done = self._many("GETRANGE", [(f"b:a:{i}", 0, 5) for i in ids])
         return [
-            _review(b) for b, d in zip(blobs, done, strict=True) if b is not None and b[:6] != d
+            unpack_review(b)
+            for b, d in zip(blobs, done, strict=True)
+            if b is not None and b[:6] != d
         ]
 
     def save(self, pairs: Iterable[tuple[Review, Analysis]]) -> int:
@@ -200,11 +111,7 @@ class Store:
         args: list[object] = []
         for review, analysis in pairs:
             version = bytes.fromhex(review.version)
-            args += [
-                review.id,
-                version,
-                version + _PACK.compress(analysis.model_dump_json().encode()),
-            ]
+            args += [review.id, version, pack_analysis(version, analysis)]
         return int(self._run(self._save, args)) if args else 0
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -213,14 +120,11 @@ class Store:
 
     def reviews(self, ids: Sequence[str]) -> list[Review | None]:
         """Reviews by id, None where there is none, same order."""
-        return [None if b is None else _review(b) for b in self._get("b:r:", ids)]
+        return [None if b is None else unpack_review(b) for b in self._get("b:r:", ids)]
 
     def analyses(self, ids: Sequence[str]) -> list[Analysis | None]:
         """Analyses by review id, None where there is none yet, same order."""
-        return [
-            None if b is None else Analysis.model_validate_json(_UNPACK.decompress(b[6:]))
-            for b in self._get("b:a:", ids)
-        ]
+        return [None if b is None else unpack_analysis(b) for b in self._get("b:a:", ids)]
 
     def all(self, page: int = 500) -> Iterator[tuple[Review, Analysis | None]]:
         """Every review with its analysis, oldest day first; in memory: a page of records and one day's ids."""
@@ -275,7 +179,7 @@ class Store:
         counter; and a server that was killed in between must get the put again, hence one pipeline.
         """
         pipe = self.connection.pipeline(transaction=False)
-        pipe.eval(_PUT, 0, *args)
+        pipe.eval(PUT, 0, *args)
         pipe.hincrby("b:stats", "durable", 1)
         pipe.execute_command("WAITAOF", 1, 0, int(seconds * 1000))
         out, _, confirmed = self._call(pipe.execute)
@@ -306,12 +210,3 @@ class Store:
         except RedisError as error:
             reason = str(error).rsplit("caused error: ", 1)[-1]
             raise TemporaryFailure(f"the Redis server refused or was lost: {reason}") from error
-
-
-def _review(blob: bytes) -> Review:
-    return Review.model_validate_json(_UNPACK.decompress(blob[8:]))
-
-
-def _day(review: Review) -> bytes:
-    """Days since 1970 as two bytes, big-endian; dates outside 1970-2149 go to the first or last day."""
-    return min(max(int(review.created_at.timestamp() // 86400), 0), 65535).to_bytes(2, "big")
