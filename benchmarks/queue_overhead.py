@@ -24,12 +24,9 @@ from rq.serializers import JSONSerializer  # noqa: E402
 from shared.review import Review  # noqa: E402
 from shared.settings import Settings  # noqa: E402
 from shared.stream import broker  # noqa: E402
-from shared.stream.queues import (  # noqa: E402
-    BACKFILL,
-    LIVE,
-    load,
-    rq_command,
-)
+from shared.stream.names import BACKFILL, LIVE  # noqa: E402
+from shared.stream.queues import rq_command  # noqa: E402
+from shared.stream.recovery import load  # noqa: E402
 from shared.stream.store import Store  # noqa: E402
 
 TEXT = (

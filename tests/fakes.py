@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 from shared.review import EMOTIONS, Emotions, Insight, Review
-from shared.stream.queues import ANALYSE
+from shared.stream.names import ANALYSE
 from shared.stream.store import Store
 from workers.batch_worker import BATCH_FUNCTIONS, BatchFunction, BatchWorker
 from workers.pipeline import Pipeline

@@ -14,7 +14,8 @@ import time
 import httpx
 import pytest
 
-from shared.stream.queues import BACKFILL, LIVE, dead_letters, load
+from shared.stream.names import BACKFILL, LIVE
+from shared.stream.recovery import dead_letters, load
 from tests.conftest import EPOCH, make_review, wait_until
 
 QUEUES = (LIVE, BACKFILL)

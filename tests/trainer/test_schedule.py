@@ -7,7 +7,8 @@ import pytest
 from redis.lock import Lock
 
 from shared.errors import Misconfigured, TemporaryFailure
-from shared.stream.queues import TRAINING, load
+from shared.stream.names import TRAINING
+from shared.stream.recovery import load
 from tests.conftest import make_review, wait_until
 from trainer.run import Plan
 from trainer.schedule import LOCK, Schedule, exclusive

@@ -10,7 +10,8 @@ import sys
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from shared.stream.queues import BACKFILL, LIVE, dead_letters, load
+from shared.stream.names import BACKFILL, LIVE
+from shared.stream.recovery import dead_letters, load
 from tests.conftest import ROOT, make_review, wait_until
 
 
