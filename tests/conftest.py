@@ -103,11 +103,13 @@ class Processes:
         self.running.append(process)
         return process
 
-    def worker(self, kind: str = "tests.fakes.FakeWorker", **extra: str) -> subprocess.Popen[bytes]:
-        """The stock rq command; `kind` is the worker class."""
+    def worker(
+        self, kind: str = "tests.fakes.FakeWorker", url: str = "", **extra: str
+    ) -> subprocess.Popen[bytes]:
+        """The stock rq command; `kind` is the worker class, `url` another server than the embedded one."""
         from shared.stream.queues import rq_command
 
-        command = rq_command(broker.server_url(self.settings))
+        command = rq_command(url or broker.server_url(self.settings))
         return self.spawn(
             *(kind if part == "workers.batch_worker.BatchWorker" else part for part in command),
             **extra,
