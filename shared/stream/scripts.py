@@ -51,6 +51,17 @@ enqueue(queue, name, HEAD + WIDTH * count + 1, #ARGV)
 return out
 """
 )
+# ARGV: ids. Returns the blobs of those reviews that have no analysis of their version.
+PENDING = """
+local out = {}
+for i = 1, #ARGV do
+  local blob = redis.call('GET', 'b:r:' .. ARGV[i])
+  if blob and redis.call('GETRANGE', 'b:a:' .. ARGV[i], 0, 5) ~= blob:sub(1, 6) then
+    out[#out + 1] = blob
+  end
+end
+return out
+"""
 # ARGV: triples (id, version, blob). Saves those whose review still has that version; returns how
 # many were saved.
 SAVE = """

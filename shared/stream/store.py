@@ -28,7 +28,7 @@ from shared.review import Analysis, Review
 from shared.stream.names import BACKFILL, LIVE, queue_key
 from shared.stream.queues import job_fields
 from shared.stream.records import pack_analysis, pack_review, unpack_analysis, unpack_review
-from shared.stream.scripts import DELETE, PUT, SAVE
+from shared.stream.scripts import DELETE, PENDING, PUT, SAVE
 
 Outcome = Literal["new", "updated", "same"]
 
@@ -42,6 +42,7 @@ class Store:
         self.connection = connection
         self._max_queued, self._chunk_reviews = max_queued, chunk_reviews
         self._put = connection.register_script(PUT)
+        self._pending = connection.register_script(PENDING)
         self._save = connection.register_script(SAVE)
         self._delete = connection.register_script(DELETE)
 
@@ -94,14 +95,8 @@ class Store:
         return [f == bytes.fromhex(r.version) for f, r in zip(found, reviews, strict=True)]
 
     def pending(self, ids: Sequence[str]) -> list[Review]:
-        """The reviews among `ids` that exist and have no analysis of their current version yet."""
-        blobs = self._get("b:r:", ids)
-        done = self._many("GETRANGE", [(f"b:a:{i}", 0, 5) for i in ids])
-        return [
-            unpack_review(b)
-            for b, d in zip(blobs, done, strict=True)
-            if b is not None and b[:6] != d
-        ]
+        """The reviews among `ids` that exist and have no analysis of their current version yet. One script."""
+        return [unpack_review(blob) for blob in self._run(self._pending, list(ids))] if ids else []
 
     def save(self, pairs: Iterable[tuple[Review, Analysis]]) -> int:
         """Save analyses in one round trip; one whose review changed or vanished meanwhile is refused, silently.
