@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import redis
 from redis.exceptions import TimeoutError as RedisTimeout
-from rq import Queue, Retry, Worker
+from rq import Queue, Retry
 from rq.exceptions import DequeueTimeout
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
@@ -168,10 +168,3 @@ def rq_command(url: str, queues: Sequence[str] = (LIVE, BACKFILL)) -> list[str]:
 def queue_of(name: str, connection: redis.Redis) -> ReliableQueue:
     """The queue object with the one serializer we use."""
     return ReliableQueue(name, connection=connection, serializer=JSONSerializer)
-
-
-def workers(connection: redis.Redis) -> list[tuple[str, str, str]]:
-    """(name, state, host) of every worker that has beaten lately."""
-    return [
-        (w.name, w.get_state(), f"{w.hostname}:{w.pid}") for w in Worker.all(connection=connection)
-    ]

@@ -27,6 +27,7 @@ from shared.stream.names import BACKFILL, LIVE, queue_key
 from shared.stream.queues import job_fields
 from shared.stream.records import pack_analysis, pack_review, unpack_analysis, unpack_review
 from shared.stream.scripts import DELETE, PENDING, PUT, SAVE
+from shared.stream.status import in_force
 
 Outcome = Literal["new", "updated", "same"]
 
@@ -139,13 +140,6 @@ class Store:
             "backfill": backfill,
         }
 
-    def per_minute(self) -> float:
-        """Analyses saved per minute, over this minute so far and the one before."""
-        seconds, _ = self.connection.time()
-        now = int(seconds) // 60
-        found = self.connection.mget([f"b:rate:{now - 1}", f"b:rate:{now}"])
-        return sum(int(f or 0) for f in found) / (1 + int(seconds) % 60 / 60)
-
     def warn(self, kind: str, text: str | None, *, lasts_seconds: float = 0) -> None:
         """Raise a warning that `beyond status` shows until it is lifted with None.
 
@@ -163,12 +157,7 @@ class Store:
 
     def warnings(self) -> dict[str, str]:
         """Warnings in force, by kind."""
-        out = {}
-        for kind, kept in call(lambda: self.connection.hgetall("b:warnings")).items():
-            until, _, text = kept.decode().partition(" ")
-            if float(until) == 0 or float(until) > time.time():
-                out[kind.decode()] = text
-        return out
+        return in_force(call(lambda: self.connection.hgetall("b:warnings")))
 
     def _durably(self, args: list[object], seconds: float) -> Any:
         """The put, a write that always happens, and WAITAOF, on one connection and repeated only as a whole.
