@@ -132,8 +132,8 @@ class Browse:
         keys = [[prefix + i for i in ids] for prefix in ("b:r:", "b:a:")]
         reviews, analyses = self._many("MGET", keys)
         return [
-            (unpack_review(review), None if analysis is None else unpack_analysis(analysis))
-            for review, analysis in zip(reviews, analyses, strict=True)
+            (unpack_review(review), None if analysis is None else unpack_analysis(analysis, i))
+            for i, review, analysis in zip(ids, reviews, analyses, strict=True)
             if review is not None and (analysis is not None or not self._analysed)
         ]
 

@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 from shared.errors import Overloaded, TemporaryFailure
 
 T = TypeVar("T")
-# What the server says to a write past its `maxmemory` under the policy noeviction, also from within
-# a script; it then has changed nothing.
-_OUT_OF_MEMORY = "OOM command not allowed"
+# What the server says to a write past its `maxmemory` under the policy noeviction. A script meets it
+# at its first write, so it has changed nothing then; later ones of the same script are let through.
+_OUT_OF_MEMORY = "not allowed when used memory > 'maxmemory'"
 MEMORY_REMEDY = (
     "raise the server's maxmemory (or BEYOND_MAX_MEMORY), let old reviews go with BEYOND_KEEP_DAYS, "
     "or add a cell (docs/ARCHITECTURE.md, Growing)"

@@ -7,7 +7,6 @@ result is kept.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -23,7 +22,7 @@ from rq.utils import now, utcformat
 
 from shared.stream import leases
 from shared.stream.leases import Fields
-from shared.stream.names import ANALYSE, BACKFILL, LIVE, MAX_RETRIES, wake_key
+from shared.stream.names import ANALYSE, MAX_RETRIES, wake_key
 
 # An idle worker looks again after so long even if no token woke it: a worker that was killed may
 # have taken the token along.
@@ -143,26 +142,6 @@ def job_fields(
     job.retries_left = MAX_RETRIES - tried
     job.enqueued_at = now()
     return {name: value for name, value in job.to_dict().items() if value != ""}
-
-
-def rq_command(url: str, queues: Sequence[str] = (LIVE, BACKFILL)) -> list[str]:
-    """The stock command of one worker; compose.yaml and the README use the same one."""
-    return [
-        sys.executable,
-        "-m",
-        "rq.cli",
-        "worker",
-        "--url",
-        url,
-        "--serializer",
-        "json",
-        "--worker-class",
-        "workers.batch_worker.BatchWorker",
-        "--queue-class",
-        "shared.stream.queues.ReliableQueue",
-        "--quiet",
-        *queues,
-    ]
 
 
 def queue_of(name: str, connection: redis.Redis) -> ReliableQueue:

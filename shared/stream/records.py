@@ -26,13 +26,16 @@ _PLAIN, _QUANTISED = 1, 2
 # Probabilities are kept as round(255 * sqrt(p)): off by at most 0.004 near 1 and by 0.0004 near
 # 0.01, where the rare emotions are. `present` is decided before and kept as it is.
 _STEPS = 255
+_LABELS = len(EMOTIONS)
 
 
 class _Codec:
     """zstd with a dictionary, which must never change: stored records need it to be read.
 
-    It was trained by `zstd --train` on records of trainer/data/gold.jsonl: field names and frequent
-    words cost almost nothing in each small record. A better one gets a new number, beside it.
+    Trained on what becomes of the reviews of trainer/data/gold.jsonl (analyses-1: on their
+    analyses by the packaged models, by `benchmarks/memory.py --train`): field names, frequent words
+    and the matcher's sentences cost almost nothing in each small record. A better one gets a new
+    number, beside it.
     """
 
     def __init__(self, dictionary: str, form: int = zstandard.FORMAT_ZSTD1) -> None:
@@ -70,7 +73,7 @@ def unpack_review(blob: bytes) -> Review:
 
 def pack_analysis(version: bytes, analysis: Analysis) -> bytes:
     """The blob of an analysis of the review with that version."""
-    record = json.loads(analysis.model_dump_json(exclude_defaults=True))
+    record = json.loads(analysis.model_dump_json(exclude_defaults=True, exclude={"review_id"}))
     probabilities = record["emotions"]["probabilities"]
     if not _quantisable(probabilities):
         return version + bytes([_PLAIN]) + _ANALYSES.pack(_compact(record))
@@ -79,18 +82,23 @@ def pack_analysis(version: bytes, analysis: Analysis) -> bytes:
     return version + bytes([_QUANTISED]) + steps + _ANALYSES.pack(_compact(record))
 
 
-def unpack_analysis(blob: bytes) -> Analysis:
-    """The analysis in a blob of `pack_analysis`, of this layout or the one of JSON alone."""
+def unpack_analysis(blob: bytes, review_id: str) -> Analysis:
+    """The analysis in a blob of `pack_analysis`, of this layout or the one of JSON alone.
+
+    Args:
+        blob: as it was stored.
+        review_id: the key has it, so the record need not: 20 bytes that do not compress.
+    """
     form, body = blob[_VERSION_BYTES], blob[_VERSION_BYTES + 1 :]
     if form == _FRAME_BYTE:
         return Analysis.model_validate_json(_REVIEWS.unpack(blob[_VERSION_BYTES:]))
-    if form == _PLAIN:
-        return Analysis.model_validate_json(_ANALYSES.unpack(body))
-    steps, body = body[: len(EMOTIONS)], body[len(EMOTIONS) :]
-    record = json.loads(_ANALYSES.unpack(body))
-    record["emotions"]["probabilities"] = {
-        label: round((step / _STEPS) ** 2, 4) for label, step in zip(EMOTIONS, steps, strict=True)
-    }
+    steps, body = (body[:_LABELS], body[_LABELS:]) if form == _QUANTISED else (b"", body)
+    record = json.loads(_ANALYSES.unpack(body)) | {"review_id": review_id}
+    if steps:
+        record["emotions"]["probabilities"] = {
+            label: round((step / _STEPS) ** 2, 4)
+            for label, step in zip(EMOTIONS, steps, strict=True)
+        }
     # As JSON, not as Python values: tuples and times are only then read leniently everywhere.
     return Analysis.model_validate_json(_compact(record))
 

@@ -21,8 +21,10 @@ import redis
 
 from shared.errors import Overloaded, TemporaryFailure
 from shared.review import Analysis, Review
+from shared.settings import Settings
 from shared.stream.browse import Browse
 from shared.stream.calls import call
+from shared.stream.memory import MemoryGuard
 from shared.stream.names import BACKFILL, LIVE, queue_key
 from shared.stream.queues import job_fields
 from shared.stream.records import pack_analysis, pack_review, unpack_analysis, unpack_review
@@ -36,9 +38,15 @@ class Store:
     """Reads and writes reviews and analyses. All methods raise TemporaryFailure when the server cannot be used."""
 
     def __init__(
-        self, connection: redis.Redis, *, max_queued: int = 1_000_000, chunk_reviews: int = 64
+        self,
+        connection: redis.Redis,
+        *,
+        max_queued: int = 1_000_000,
+        chunk_reviews: int = 64,
+        max_memory: int | None = None,
     ) -> None:
         self.connection = connection
+        self._memory = MemoryGuard(connection, max_memory)
         self._max_queued, self._chunk_reviews = max_queued, chunk_reviews
         self._put = connection.register_script(PUT)
         self._pending = connection.register_script(PENDING)
@@ -61,10 +69,12 @@ class Store:
             analysis.
 
         Raises:
-            Overloaded: too many reviews wait; nothing was stored.
+            Overloaded: too many reviews wait, or the server's memory is nearly full; nothing was
+                stored.
             TemporaryFailure: the server could not write, or the disk did not confirm in time; safe
                 to repeat.
         """
+        self._memory.check()
         args: list[object] = [
             self._max_queued,
             self._chunk_reviews,
@@ -119,7 +129,8 @@ class Store:
 
     def analyses(self, ids: Sequence[str]) -> list[Analysis | None]:
         """Analyses by review id, None where there is none yet, same order."""
-        return [None if b is None else unpack_analysis(b) for b in self._get("b:a:", ids)]
+        found = zip(ids, self._get("b:a:", ids), strict=True)
+        return [None if blob is None else unpack_analysis(blob, i) for i, blob in found]
 
     def all(self) -> Iterator[tuple[Review, Analysis | None]]:
         """Every review with its analysis, oldest first; see Browse.oldest_first for the exact order."""
@@ -187,6 +198,16 @@ class Store:
 
     def _run(self, script: Any, args: list[object]) -> Any:
         return call(lambda: script(args=args))
+
+
+def store_of(settings: Settings, connection: redis.Redis) -> Store:
+    """The store with the limits that the settings give."""
+    return Store(
+        connection,
+        max_queued=settings.max_queued,
+        chunk_reviews=settings.chunk_reviews,
+        max_memory=settings.max_memory,
+    )
 
 
 def job_name(reviews: Sequence[Review], queue: str) -> str:
