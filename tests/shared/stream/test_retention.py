@@ -16,6 +16,7 @@ from shared.stream.retention import REST_SECONDS, Retention
 from shared.stream.store import Store
 from tests.conftest import EPOCH, make_review, wait_until
 from tests.fakes import ANGRY
+from tests.test_interleavings import check
 
 
 class Clock:
@@ -108,14 +109,22 @@ def test_a_full_memory_refuses_intake_with_the_remedy_and_changes_nothing(store,
     server.config_set("maxmemory", 1_000_000)  # less than an empty server takes
     quick = Store(server)
     quick._memory = MemoryGuard(server, 10**12)  # the guard asleep: the server itself refuses
-    for offered in (make_review(2), make_review(1, "Another text.")):
+    for durable_seconds in (None, 5):
         with pytest.raises(Overloaded, match="BEYOND_KEEP_DAYS"):
-            quick.put([offered])
-        with pytest.raises(Overloaded, match="BEYOND_KEEP_DAYS"):
-            quick.put([offered], durable_seconds=5)
-    server.config_set("maxmemory", 0)
-    after = {k: server.dump(k) for k in server.scan_iter("*")}
-    assert after == before
+            quick.put([make_review(2)], durable_seconds=durable_seconds)
+    assert {k: server.dump(k) for k in server.scan_iter("*")} == before
+
+
+def test_an_update_in_a_full_memory_is_done_wholly_or_not_at_all(store, server):
+    """Its first write frees memory, which is always allowed, and the server stops no script after that."""
+    old, new = make_review(1), make_review(1, "Another text.")
+    store.put([old])
+    server.config_set("maxmemory", 1_000_000)
+    quick = Store(server)
+    quick._memory = MemoryGuard(server, 10**12)
+    assert quick.put([new]) == ["updated"]
+    check(server, store)
+    assert store.pending([new.id]) == [new] and [r for r, _ in store.all()] == [new]
 
 
 def test_intake_stops_before_the_memory_is_full_and_workers_can_still_save(store, server):
