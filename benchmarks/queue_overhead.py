@@ -1,7 +1,8 @@
-"""Claim: the queue costs little. Fake models, AOF everysec, one worker; beside stock
-rq.SimpleWorker, one job per review.
+"""Claim: the queue costs little. Fake models, AOF everysec, one worker; beside rq, dramatiq and celery on the same server.
 
-python benchmarks/queue_overhead.py
+The peers do nothing in a job a review; ours stores the review, fetches it and saves an analysis.
+
+    pip install 'dramatiq[redis]' 'celery[redis]'; python benchmarks/queue_overhead.py
 """
 
 from __future__ import annotations
@@ -24,12 +25,9 @@ from rq.serializers import JSONSerializer  # noqa: E402
 from shared.review import Review  # noqa: E402
 from shared.settings import Settings  # noqa: E402
 from shared.stream import broker  # noqa: E402
-from shared.stream.queues import (  # noqa: E402
-    BACKFILL,
-    LIVE,
-    load,
-    rq_command,
-)
+from shared.stream.names import BACKFILL, LIVE  # noqa: E402
+from shared.stream.queues import rq_command  # noqa: E402
+from shared.stream.recovery import load  # noqa: E402
 from shared.stream.store import Store  # noqa: E402
 
 TEXT = (
@@ -55,6 +53,49 @@ def reviews(count: int, tag: str) -> list[Review]:
 
 def nothing(review_id: str) -> None:
     """The peer's job."""
+
+
+def stock_rq(connection) -> tuple[float, float]:  # type: ignore[no-untyped-def]
+    """Jobs a second (enqueued, worked)."""
+    begun = time.perf_counter()
+    queue = Queue("stock", connection=connection, serializer=JSONSerializer)
+    for i in range(STOCK_JOBS):
+        queue.enqueue("benchmarks.queue_overhead.nothing", str(i), result_ttl=0)
+    put = STOCK_JOBS / (time.perf_counter() - begun)
+    begun = time.perf_counter()
+    SimpleWorker([queue], connection=connection, serializer=JSONSerializer).work(
+        burst=True, logging_level="ERROR"
+    )
+    return put, STOCK_JOBS / (time.perf_counter() - begun)
+
+
+def peer(name: str, url: str, connection) -> tuple[float, float]:  # type: ignore[no-untyped-def]
+    """Jobs a second of benchmarks/peers.py's dramatiq or celery: enqueued here, worked by one process of theirs."""
+    environment = {**os.environ, "PEER_URL": url, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.peers", name, str(STOCK_JOBS)],
+        env=environment, cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    put = float(done.stdout.split()[-1])
+    command = {
+        "dramatiq": ["-m", "dramatiq", "benchmarks.peers", "--processes", "1", "--threads", "8"],
+        "celery": ["-m", "celery", "-A", "benchmarks.peers:celery_app", "worker", "--pool", "solo",
+                   "--loglevel", "ERROR", "--without-gossip", "--without-mingle"],
+    }[name]  # fmt: skip
+    environment["PEER"] = name
+    connection.delete("peer:done")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    worker = subprocess.Popen([sys.executable, *command], env=environment, cwd=ROOT, **quiet)
+    try:
+        first = 0.0
+        while (count := int(connection.get("peer:done") or 0)) < STOCK_JOBS:
+            if count and not first:
+                first, at_first = time.perf_counter(), count
+            time.sleep(0.005)
+        return put, (STOCK_JOBS - at_first) / (time.perf_counter() - first)
+    finally:
+        worker.terminate()
+        worker.wait()
 
 
 def drain(settings: Settings, connection, store: Store, expected: int) -> float:  # type: ignore[no-untyped-def]
@@ -89,18 +130,15 @@ def main() -> None:
         connection = broker.connect(settings)
         store = Store(connection)
         rows = []
-
-        begun = time.perf_counter()
-        queue = Queue("stock", connection=connection, serializer=JSONSerializer)
-        for i in range(STOCK_JOBS):
-            queue.enqueue("benchmarks.queue_overhead.nothing", str(i), result_ttl=0)
-        put_stock = STOCK_JOBS / (time.perf_counter() - begun)
-        begun = time.perf_counter()
-        SimpleWorker([queue], connection=connection, serializer=JSONSerializer).work(
-            burst=True, logging_level="ERROR"
-        )
-        stock = STOCK_JOBS / (time.perf_counter() - begun)
-        rows.append(("stock rq.SimpleWorker, a job per review", put_stock, stock))
+        put_stock, stock = stock_rq(connection)
+        rows.append(("stock rq.SimpleWorker, a job a review", put_stock, stock))
+        for name in ("dramatiq", "celery"):
+            rows.append(
+                (
+                    f"{name}, a job a review",
+                    *peer(name, str(broker.socket_path(settings.home)), connection),
+                )
+            )
 
         for lane, count, chunk in ((LIVE, LIVE_REVIEWS, 1), (BACKFILL, BACKFILL_REVIEWS, 64)):
             made = reviews(count, lane)

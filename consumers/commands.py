@@ -12,16 +12,9 @@ import click
 
 from shared.cli import command, opened, table
 from shared.errors import Misconfigured
-from shared.stream.queues import (
-    BACKFILL,
-    LIVE,
-    TRAINING,
-    dead_letters,
-    drop,
-    load,
-    requeue,
-    workers,
-)
+from shared.stream.names import BACKFILL, LIVE, TRAINING
+from shared.stream.queues import workers
+from shared.stream.recovery import dead_letters, drop, load, requeue
 
 _QUEUES = (LIVE, BACKFILL, TRAINING)
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from shared.errors import InvalidReview
 from shared.review import Review
-from shared.stream.queues import BACKFILL, LIVE
+from shared.stream.names import BACKFILL, LIVE
 from shared.stream.store import Outcome, Store
 from shared.telemetry import REVIEWS_IN
 

@@ -8,8 +8,9 @@ import signal
 import time
 from collections.abc import Sequence
 
+from shared.errors import TemporaryFailure
 from shared.review import EMOTIONS, Emotions, Insight, Review
-from shared.stream.queues import ANALYSE
+from shared.stream.names import ANALYSE
 from shared.stream.store import Store
 from workers.batch_worker import BATCH_FUNCTIONS, BatchFunction, BatchWorker
 from workers.pipeline import Pipeline
@@ -30,6 +31,8 @@ class FakeEmotions:
 
     def classify(self, texts: Sequence[str]) -> list[Emotions]:
         self.batches.append(len(texts))
+        if (away := os.environ.get("FAKE_AWAY")) and os.path.exists(away):
+            raise TemporaryFailure("the model server is away")
         time.sleep(float(os.environ.get("FAKE_SECONDS", 0)))
         for text in texts:
             if "RAISE" in text:

@@ -10,7 +10,8 @@ import signal
 
 import pytest
 
-from shared.stream.queues import BACKFILL, LIVE, dead_letters, load
+from shared.stream.names import BACKFILL, LIVE
+from shared.stream.recovery import dead_letters, load
 from tests.conftest import ROOT, wait_until
 
 SAMPLES = ROOT / "producers" / "samples" / "reviews.jsonl"

@@ -194,7 +194,8 @@ def schedule(
 ) -> None:
     """Run cycles periodically through the queue `training`, one at a time across machines."""
     from shared.stream.broker import server_url
-    from shared.stream.queues import TRAINING, rq_command
+    from shared.stream.names import TRAINING
+    from shared.stream.queues import rq_command
     from shared.telemetry import log
     from trainer.schedule import Schedule
 

@@ -19,8 +19,8 @@ from redis.lock import Lock
 
 from shared.errors import BeyondError, Misconfigured, TemporaryFailure
 from shared.settings import Settings
-from shared.stream.queues import enqueue_training
 from shared.stream.store import Store
+from shared.stream.training import enqueue_training
 from shared.telemetry import log
 from trainer.cycle import Cycle
 from trainer.run import Plan, Run
@@ -75,7 +75,9 @@ class Schedule:
     def enqueue(self) -> str | None:
         """Enqueue a cycle if one is due; returns its slot, or None."""
         slot = self.slot()
-        if slot is None or not enqueue_training(self._redis, self._plan.model_dump_json(), slot):
+        if slot is None or not enqueue_training(
+            self._redis, self._plan.task, self._plan.model_dump_json(), slot
+        ):
             return None
         log("schedule").info("training_enqueued", slot=slot, task=self._plan.task)
         return slot

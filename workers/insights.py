@@ -24,6 +24,13 @@ from workers.hotswap import Serving
 
 Item = tuple[Review, Emotions]
 _TASK = TASKS["issues"]
+# Bad request, too large, unprocessable: this prompt will never pass, whoever sends it. All else
+# (refused connections, 401, 429, 5xx) is the server's state, and no review's fault.
+_THE_REVIEWS_OWN_FAULT = frozenset({400, 413, 422})
+
+
+class Refused(Exception):
+    """The server will not answer for this review; others are not concerned."""
 
 
 class InsightWriter(Protocol):
@@ -124,6 +131,9 @@ class OpenAIWriter:
             answer.raise_for_status()
             return str(answer.json()["choices"][0]["message"]["content"])
         except (httpx.HTTPError, KeyError, IndexError, ValueError) as error:
+            status = getattr(getattr(error, "response", None), "status_code", 0)
+            if status in _THE_REVIEWS_OWN_FAULT:
+                raise Refused(f"the insight server refused this review: HTTP {status}") from error
             raise TemporaryFailure(
                 f"the insight server at {self._url} failed: {type(error).__name__}: {error}"
             ) from error

@@ -16,7 +16,9 @@ from collections.abc import Callable
 import redis
 
 from shared.settings import Settings
-from shared.stream.queues import BACKFILL, LIVE, load, rq_command, sweep
+from shared.stream.names import BACKFILL, LIVE
+from shared.stream.queues import rq_command
+from shared.stream.recovery import load, sweep
 from shared.telemetry import log
 from workers.batch_worker import EX_CONFIG
 
@@ -105,7 +107,7 @@ class Supervisor:
     def _idle(self) -> bool:
         """Nothing waits and nothing is in flight; leases of dead workers are swept meanwhile."""
         try:
-            sweep(self._redis, (LIVE, BACKFILL), max(1, self._settings.lease_seconds // 4))
+            sweep(self._redis, (LIVE, BACKFILL), grace_seconds=self._settings.lease_seconds)
             return not any(
                 waiting or claimed
                 for waiting, claimed, _ in load(self._redis, (LIVE, BACKFILL)).values()

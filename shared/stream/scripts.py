@@ -5,8 +5,8 @@ It knows keys and nothing of Python objects.
 
 from __future__ import annotations
 
-# ARGV: most waiting reviews, reviews per backfill job, queue list key, queue name, job id, job key,
-# n, then n times (id, version, blob), then the job's fields. Returns n outcomes, or "overloaded".
+from shared.stream.lua import ENQUEUE
+
 _DAY = """
 local function day_of(head) return head:byte(7) * 256 + head:byte(8) end
 local function forget(id, head)
@@ -15,39 +15,39 @@ local function forget(id, head)
   if redis.call('EXISTS', 'b:day:' .. day) == 0 then redis.call('ZREM', 'b:days', day) end
 end
 """
+# ARGV: most waiting reviews, reviews per backfill job, queue, job's name, number of reviews, then
+# per review (id, version, blob), then the job's fields. Returns an outcome each, or "overloaded".
 PUT = (
     _DAY
+    + ENQUEUE
     + """
-local n, out, fresh = tonumber(ARGV[7]), {}, false
-for i = 0, n - 1 do
-  local at = 8 + 3 * i
-  local old = redis.call('GETRANGE', 'b:r:' .. ARGV[at], 0, 7)
-  out[i + 1] = old:sub(1, 6) == ARGV[at + 1] and 'same' or (old == '' and 'new' or 'updated')
-  if out[i + 1] ~= 'same' then fresh = true end
+local queue, name, count = ARGV[3], ARGV[4], tonumber(ARGV[5])
+local HEAD, WIDTH = 5, 3  -- reviews begin after HEAD values and have WIDTH values each
+local out, fresh = {}, false
+for i = 1, count do
+  local first = HEAD + WIDTH * (i - 1)
+  local old = redis.call('GETRANGE', 'b:r:' .. ARGV[first + 1], 0, 7)
+  out[i] = old:sub(1, 6) == ARGV[first + 2] and 'same' or (old == '' and 'new' or 'updated')
+  if out[i] ~= 'same' then fresh = true end
 end
 if not fresh then return out end
-local waiting = redis.call('LLEN', 'rq:queue:live') + redis.call('LLEN', 'rq:queue:backfill') * tonumber(ARGV[2])
+local waiting = redis.call('LLEN', 'rq:queue:live')
+  + redis.call('LLEN', 'rq:queue:backfill') * tonumber(ARGV[2])
 if waiting >= tonumber(ARGV[1]) then return 'overloaded' end
-for i = 0, n - 1 do
-  local at = 8 + 3 * i
-  if out[i + 1] ~= 'same' then
-    local id, day = ARGV[at], day_of(ARGV[at + 2])
-    if out[i + 1] == 'new' then redis.call('HINCRBY', 'b:stats', 'stored', 1)
+for i = 1, count do
+  local first = HEAD + WIDTH * (i - 1)
+  local id, blob = ARGV[first + 1], ARGV[first + 3]
+  if out[i] ~= 'same' then
+    local day = day_of(blob)
+    if out[i] == 'new' then redis.call('HINCRBY', 'b:stats', 'stored', 1)
     else forget(id, redis.call('GETRANGE', 'b:r:' .. id, 0, 7)) end
-    redis.call('SET', 'b:r:' .. id, ARGV[at + 2])
-    if redis.call('DEL', 'b:a:' .. ARGV[at]) == 1 then redis.call('HINCRBY', 'b:stats', 'analysed', -1) end
+    redis.call('SET', 'b:r:' .. id, blob)
+    if redis.call('DEL', 'b:a:' .. id) == 1 then redis.call('HINCRBY', 'b:stats', 'analysed', -1) end
     redis.call('SADD', 'b:day:' .. day, id)
     redis.call('ZADD', 'b:days', day, day)
   end
 end
-local status = redis.call('HGET', ARGV[6], 'status')
-if status ~= 'queued' and status ~= 'started' then
-  redis.call('DEL', ARGV[6])
-  redis.call('ZREM', 'rq:failed:' .. ARGV[4], ARGV[5])
-  redis.call('HSET', ARGV[6], unpack(ARGV, 8 + 3 * n))
-  redis.call('SADD', 'rq:queues', ARGV[3])
-  redis.call('RPUSH', ARGV[3], ARGV[5])
-end
+enqueue(queue, name, HEAD + WIDTH * count + 1, #ARGV)
 return out
 """
 )

@@ -16,6 +16,7 @@ Cluster. It does not know models, HTTP or files.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -24,7 +25,8 @@ from redis.exceptions import RedisError
 
 from shared.errors import Overloaded, TemporaryFailure
 from shared.review import Analysis, Review
-from shared.stream.queues import BACKFILL, LIVE, queue_key, review_job
+from shared.stream.names import BACKFILL, LIVE, queue_key
+from shared.stream.queues import job_fields
 from shared.stream.records import pack_analysis, pack_review, unpack_analysis, unpack_review
 from shared.stream.scripts import DELETE, PUT, SAVE
 
@@ -38,7 +40,7 @@ class Store:
         self, connection: redis.Redis, *, max_queued: int = 1_000_000, chunk_reviews: int = 64
     ) -> None:
         self.connection = connection
-        self._limits = (max_queued, chunk_reviews)
+        self._max_queued, self._chunk_reviews = max_queued, chunk_reviews
         self._put = connection.register_script(PUT)
         self._save = connection.register_script(SAVE)
         self._delete = connection.register_script(DELETE)
@@ -63,19 +65,18 @@ class Store:
             TemporaryFailure: the server could not write, or the disk did not confirm in time; safe
                 to repeat.
         """
-        packed = [pack_review(r) for r in reviews]
-        name = (
-            reviews[0].id
-            if len(reviews) == 1
-            else hashlib.sha256("".join(r.id for r in reviews).encode()).hexdigest()[:26]
-        )
-        job_id = f"{name}-{hashlib.sha256(b''.join(v for v, _ in packed)).hexdigest()[:12]}"
-        key, fields = review_job(self.connection, [r.id for r in reviews], queue, job_id)
-        args: list[object] = [*self._limits, queue_key(queue), queue, job_id, key, len(reviews)]
-        for review, (version, blob) in zip(reviews, packed, strict=True):
+        args: list[object] = [
+            self._max_queued,
+            self._chunk_reviews,
+            queue,
+            job_name(reviews, queue),
+            len(reviews),
+        ]
+        for review in reviews:
+            version, blob = pack_review(review)
             args += [review.id, version, blob]
-        for name_, value in fields.items():
-            args += [name_, value]
+        for field, value in job_fields(self.connection, [r.id for r in reviews], queue).items():
+            args += [field, value]
         out = (
             self._run(self._put, args)
             if durable_seconds is None
@@ -83,7 +84,7 @@ class Store:
         )
         if out == b"overloaded":
             raise Overloaded(
-                f"{self._limits[0]} reviews are waiting already (BEYOND_MAX_QUEUED); start more workers"
+                f"{self._max_queued} reviews are waiting already (BEYOND_MAX_QUEUED); start more workers"
             )
         return [o.decode() for o in out]
 
@@ -161,16 +162,29 @@ class Store:
         found = self.connection.mget([f"b:rate:{now - 1}", f"b:rate:{now}"])
         return sum(int(f or 0) for f in found) / (1 + int(seconds) % 60 / 60)
 
-    def warn(self, kind: str, text: str | None) -> None:
-        """Raise a warning that `beyond status` shows until it is lifted with None."""
+    def warn(self, kind: str, text: str | None, *, lasts_seconds: float = 0) -> None:
+        """Raise a warning that `beyond status` shows until it is lifted with None.
+
+        Args:
+            kind: whose warning and of what, e.g. "adapter HOST.PID"; only its own cause lifts it.
+            text: one sentence, or None.
+            lasts_seconds: shown for so long, if not raised again; 0: until lifted. For processes
+                that may be killed before they can lift it.
+        """
         if text is None:
-            self.connection.hdel("b:warnings", kind)
-        else:
-            self.connection.hset("b:warnings", kind, text)
+            self._call(lambda: self.connection.hdel("b:warnings", kind))
+            return
+        until = time.time() + lasts_seconds if lasts_seconds else 0
+        self._call(lambda: self.connection.hset("b:warnings", kind, f"{until:.0f} {text}"))
 
     def warnings(self) -> dict[str, str]:
         """Warnings in force, by kind."""
-        return {k.decode(): v.decode() for k, v in self.connection.hgetall("b:warnings").items()}
+        out = {}
+        for kind, kept in self._call(lambda: self.connection.hgetall("b:warnings")).items():
+            until, _, text = kept.decode().partition(" ")
+            if float(until) == 0 or float(until) > time.time():
+                out[kind.decode()] = text
+        return out
 
     def _durably(self, args: list[object], seconds: float) -> Any:
         """The put, a write that always happens, and WAITAOF, on one connection and repeated only as a whole.
@@ -210,3 +224,11 @@ class Store:
         except RedisError as error:
             reason = str(error).rsplit("caused error: ", 1)[-1]
             raise TemporaryFailure(f"the Redis server refused or was lost: {reason}") from error
+
+
+def job_name(reviews: Sequence[Review], queue: str) -> str:
+    """What a job is called, less its generation: by its review, or by a hash of a chunk's ids."""
+    if len(reviews) == 1:
+        return f"{reviews[0].id}-{queue}"
+    digest = hashlib.sha256("".join(r.id for r in reviews).encode()).hexdigest()[:26]
+    return f"{digest}-{queue}"

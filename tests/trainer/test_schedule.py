@@ -7,7 +7,8 @@ import pytest
 from redis.lock import Lock
 
 from shared.errors import Misconfigured, TemporaryFailure
-from shared.stream.queues import TRAINING, load
+from shared.stream.names import TRAINING
+from shared.stream.recovery import load
 from tests.conftest import make_review, wait_until
 from trainer.run import Plan
 from trainer.schedule import LOCK, Schedule, exclusive
@@ -46,7 +47,7 @@ def test_the_job_is_json_with_the_plan(store, server):
     Schedule(server, store, Plan(task="feedback"), every=1).enqueue()
     (key,) = server.keys("rq:job:train-*")
     call = json.loads(__import__("zlib").decompress(server.hget(key, "data")))
-    assert call[0] == "trainer.cycle.train" and json.loads(call[2][0][0])["task"] == "feedback"
+    assert call[0] == "trainer.schedule.train" and json.loads(call[2][0][0])["task"] == "feedback"
 
 
 @pytest.mark.parametrize("options", [{}, {"every": 3, "cron": "* * * * *"}, {"cron": "every day"}])

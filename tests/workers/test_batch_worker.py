@@ -10,7 +10,10 @@ import sys
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from shared.stream.queues import BACKFILL, LIVE, dead_letters, load
+from shared.stream.broker import server_url
+from shared.stream.names import BACKFILL, LIVE
+from shared.stream.queues import rq_command
+from shared.stream.recovery import dead_letters, load
 from tests.conftest import ROOT, make_review, wait_until
 
 
@@ -48,8 +51,6 @@ def test_a_job_that_names_another_function_is_failed_not_run(store, server, proc
 
 
 def test_it_refuses_a_stock_queue_class(server, processes):
-    from shared.stream.broker import server_url
-
     command = [
         sys.executable,
         "-m",
@@ -67,6 +68,31 @@ def test_it_refuses_a_stock_queue_class(server, processes):
         command, env=processes.environment(), cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert done.returncode != 0 and "ReliableQueue" in done.stderr + done.stdout
+
+
+class _Owned:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self):  # type: ignore[no-untyped-def]
+        return (open, (self.path, "w"))
+
+
+def test_it_refuses_any_serializer_but_json_before_it_decodes_anything(server, processes, tmp_path):
+    """RQ's default is pickle: decoding such a job runs code."""
+    Queue(LIVE, connection=server).enqueue("workers.pipeline.analyse", _Owned(f"{tmp_path}/owned"))
+    command = rq_command(server_url(processes.settings))
+    where = command.index("--serializer")
+    done = subprocess.run(
+        command[:where] + command[where + 2 :],
+        env=processes.environment(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode != 0 and "--serializer json" in done.stderr + done.stdout
+    assert not (tmp_path / "owned").exists()
 
 
 def test_an_idle_worker_stops_within_seconds_of_sigterm(server, processes):

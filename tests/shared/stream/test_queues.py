@@ -1,30 +1,33 @@
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
+import redis
 from rq.exceptions import DequeueTimeout
 
-from shared.stream.queues import (
+from shared.stream import leases
+from shared.stream.broker import socket_path
+from shared.stream.names import (
     BACKFILL,
     LIVE,
     MAX_RETRIES,
-    ReliableQueue,
-    dead_letters,
-    lane_of,
-    load,
-    queue_of,
-    review_job,
-    sweep,
+    flight_key,
+    job_key,
+    queue_key,
+    wake_key,
 )
-from tests.conftest import make_review
+from shared.stream.queues import ReliableQueue, job_fields, queue_of
+from shared.stream.recovery import dead_letters, load
+from shared.stream.store import Store
+from tests.conftest import make_review, wait_until
 
 
 def put(server, name, ids, tried=0):  # type: ignore[no-untyped-def]
     for i in ids:
-        key, fields = review_job(server, [i], name, i, tried=tried)
-        server.hset(key, mapping=fields)
-        server.rpush(f"rq:queue:{name}", i)
+        server.hset(job_key(i), mapping=job_fields(server, [i], name, tried=tried))
+        server.rpush(queue_key(name), i)
 
 
 def take(server, name, most=64, lane=None):  # type: ignore[no-untyped-def]
@@ -72,27 +75,69 @@ def test_a_job_whose_hash_is_gone_is_dropped(server):
     assert take(server, LIVE) == ["b"]
 
 
-def test_a_lease_that_ran_out_costs_one_retry_and_the_last_one_ends_among_the_dead(
-    server, monkeypatch
-):
-    monkeypatch.setattr(ReliableQueue, "lease_seconds", -1)
-    put(server, LIVE, ["a"])
-    for tried in range(MAX_RETRIES + 1):
-        job = ReliableQueue.claim(queue_of(LIVE, server), 1)[0]
-        assert lane_of(job) == min(2, tried)
-        server.delete("b:sweep:live")
-        sweep(server, [LIVE], 1)
-    assert load(server, [LIVE])[LIVE] == (0, 0, 1)
-    assert "died or hung" in dead_letters(server, [LIVE])[0].reason
+def test_an_id_twice_in_the_list_is_claimed_once(server):
+    put(server, LIVE, ["a", "b"])
+    server.rpush(queue_key(LIVE), "a")
+    assert take(server, LIVE) == ["a", "b"]
+    assert load(server, [LIVE])[LIVE] == (0, 2, 0)
 
 
-def test_two_sweepers_at_once_put_a_job_back_once(server, monkeypatch):
-    monkeypatch.setattr(ReliableQueue, "lease_seconds", -1)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda server, key: server.hset(key, "created_at", "never"),
+        lambda server, key: server.hdel(key, "data"),
+        lambda server, key: server.hset(key, "retries_left", "many"),
+        lambda server, key: (server.delete(key), server.set(key, "text")),
+    ],
+    ids=["a date", "no data", "a number", "another type"],
+)
+def test_a_damaged_job_becomes_a_dead_letter_and_its_neighbours_are_claimed(server, damage):
+    put(server, LIVE, ["a", "b", "c"])
+    damage(server, job_key("b"))
+    assert take(server, LIVE) == ["a", "c"]
+    assert load(server, [LIVE])[LIVE] == (0, 2, 1)
+    assert "its record on the server" in dead_letters(server, [LIVE])[0].reason
+
+
+def test_a_claim_that_is_repeated_because_its_answer_was_lost_gets_the_same_jobs(server):
+    put(server, LIVE, ["a", "b", "c"])
+    first, again = (
+        leases.claim(server, LIVE, 2, execution="e", lease_seconds=20) for _ in range(2)
+    )
+    assert [x.job_id for x in first] == [x.job_id for x in again] == ["a", "b"]
+    assert load(server, [LIVE])[LIVE] == (1, 2, 0)
+
+
+def test_a_lease_runs_by_the_servers_clock(server, monkeypatch):
     put(server, LIVE, ["a"])
+    monkeypatch.setattr(time, "time", lambda: 0.0)
     take(server, LIVE)
-    sweep(server, [LIVE], 5)
-    sweep(server, [LIVE], 5)
-    assert load(server, [LIVE])[LIVE] == (1, 0, 0)
+    ((_, until),) = server.zrange(flight_key(LIVE), 0, -1, withscores=True)
+    seconds, _ = server.time()
+    assert seconds + 15 < until < seconds + 25
+
+
+def test_one_job_wakes_one_of_fifty_idle_workers(server, home):
+    """Each waiter counts how often its wait ended; polling once a second is switched off."""
+    woken, stop = [], threading.Event()
+
+    def wait() -> None:
+        mine = redis.Redis(unix_socket_path=str(socket_path(home)))
+        while not stop.is_set():
+            if mine.blpop([wake_key(LIVE), wake_key(BACKFILL)], 3) and not stop.is_set():
+                woken.append(1)
+
+    threads = [threading.Thread(target=wait) for _ in range(50)]
+    [t.start() for t in threads]
+    assert wait_until(lambda: server.info("clients")["blocked_clients"] == 50, 20)
+    Store(server).put([make_review()])
+    assert wait_until(lambda: woken == [1], 5)
+    time.sleep(0.3)
+    assert woken == [1]
+    stop.set()
+    server.rpush(wake_key(LIVE), *[1] * 50)
+    [t.join() for t in threads]
 
 
 def test_a_stored_review_carries_a_job_that_stock_rq_can_read(store, server):

@@ -10,7 +10,8 @@ from producers import formats
 from producers.intake import make_review as intake_review
 from shared.errors import Overloaded
 from shared.review import Analysis
-from shared.stream.queues import BACKFILL, LIVE, load
+from shared.stream.names import BACKFILL, LIVE
+from shared.stream.recovery import load
 from shared.stream.store import Store
 from tests.conftest import DATA, EPOCH, make_review
 from tests.fakes import ANGRY
@@ -47,7 +48,7 @@ def test_another_text_supersedes_the_old_analysis(store, server):
     assert store.save([(old, analysis(old))]) == 1 and store.counts()["analysed"] == 1
     assert store.put([new]) == ["updated"]
     assert store.analyses([new.id]) == [None] and store.counts()["analysed"] == 0
-    assert store.pending([new.id]) == [new] and waiting(server) == 2
+    assert store.pending([new.id]) == [new] and waiting(server) == 1
     assert store.save([(old, analysis(old))]) == 0, "a late analysis of the old text was saved"
 
 

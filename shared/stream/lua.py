@@ -1,0 +1,68 @@
+"""Lua that several scripts share. Each script puts what it needs in front of its own text.
+
+A script is one step: nobody sees it half done, and a client whose connection broke may send it
+again, because each looks at the state before it changes any. It knows keys, no Python objects.
+"""
+
+from __future__ import annotations
+
+# The server's clock: clients' clocks differ.
+NOW = """
+local function now_seconds()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) + tonumber(time[2]) / 1e6
+end
+"""
+
+# One token for one idle worker. More than a few would only wake workers for jobs long taken.
+WAKE = """
+local function wake(queue)
+  local key = 'b:wake:' .. queue
+  if redis.call('LLEN', key) < 64 then redis.call('RPUSH', key, 1) end
+end
+"""
+
+# enqueue: a job NAME-GENERATION on a queue unless one of that name waits already. One in flight may
+# have read an older text, so it does not count: the next generation waits beside it. A dead letter
+# of that name is superseded. `first`..`last`: the job's fields in ARGV.
+ENQUEUE = (
+    WAKE
+    + """
+local function enqueue(queue, name, first, last)
+  local generation, id, job, known = 0, nil, nil, nil
+  repeat
+    id = name .. '-' .. generation
+    job = 'rq:job:' .. id
+    known = redis.pcall('HMGET', job, 'status', 'origin')
+    generation = generation + 1
+  until not known.err and known[1] ~= 'started'
+  if known[1] == 'queued' then return end
+  if known[1] then
+    redis.call('DEL', job)
+    redis.call('ZREM', 'rq:failed:' .. (known[2] or queue), id)
+  end
+  redis.call('HSET', job, unpack(ARGV, first, last))
+  redis.call('SADD', 'rq:queues', 'rq:queue:' .. queue)
+  redis.call('RPUSH', 'rq:queue:' .. queue, id)
+  wake(queue)
+end
+"""
+)
+
+# bury: a job becomes a dead letter with its reason. They never run out by themselves: the score is
+# a moment a century on, in the order of failing.
+BURY = (
+    NOW
+    + """
+local function bury(queue, id, reason)
+  local job, now = 'rq:job:' .. id, now_seconds()
+  local put = redis.pcall('HSET', job, 'status', 'failed', 'reason', reason, 'failed_at', now)
+  if type(put) == 'table' then  -- an error: the key holds another type
+    redis.call('DEL', job)
+    redis.call('HSET', job, 'status', 'failed', 'reason', reason, 'failed_at', now, 'origin', queue)
+  end
+  redis.call('PERSIST', job)
+  redis.call('ZADD', 'rq:failed:' .. queue, now + 3153600000, id)
+end
+"""
+)
