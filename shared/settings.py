@@ -1,5 +1,6 @@
 """Settings: the only reader of the environment (prefix BEYOND_), and the two presets.
 
+Commands that start others hand the environment on; nothing else reads it (tests/test_architecture).
 It knows names, types and defaults; it does not connect, load or create anything.
 """
 
@@ -54,6 +55,9 @@ class Settings(BaseSettings):
     preset: Literal["laptop", "gpu"] = "laptop"
     home: Path = Field(
         default_factory=lambda: Path.home() / ".beyond", description="server data, caches, adapters"
+    )
+    server_config: str = Field(
+        default="", description="of the embedded server, beside our own: 'name value;name value'"
     )
     redis_url: SecretStr | None = Field(
         default=None, description="redis://, rediss://, unix://, sentinel://; else embedded"

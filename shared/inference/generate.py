@@ -62,10 +62,6 @@ class Generator:
             )
         return self._vocabulary
 
-    def forget_prefixes(self) -> None:
-        """Must be called when weights change (another adapter): cached keys and values belong to the old ones."""
-        self._prefix.clear()
-
     def run(
         self,
         prefix: str,
@@ -190,6 +186,7 @@ class Generator:
                 "input_ids"
             ].to(self.model.device)
             cache = self.model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+            self._tick()
             self._prefix[prefix] = [(layer.keys, layer.values) for layer in cache.layers]
         kept = self._prefix[prefix]
         pairs = [(k.expand(rows, -1, -1, -1), v.expand(rows, -1, -1, -1)) for k, v in kept]
