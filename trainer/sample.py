@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from shared.privacy import holds_personal_data
 from shared.review import NEGATIVE, Analysis, Review
 from trainer.examples import Label
 
@@ -21,11 +22,6 @@ _HOSTILE = re.compile(
     r"\b(?:ignore|disregard|forget)\b.{0,30}\b(?:instructions?|prompt|rules|above|previous)\b"
     r"|system prompt|you are (?:now|an? (?:ai|assistant))|<\|im_|\[/?INST\]|###\s*(?:instruction|system)|as an ai\b|<<<|>>>",
     re.I | re.S,
-)
-# Intake redacts e-mail addresses and numbers before storage; what it marked, and what older stores
-# may still hold.
-_PERSONAL = re.compile(
-    r"\[email\]|\[number\]|[\w.+-]+@[\w-]+\.\w|(?<![\w.])\+?\d(?:[ ().-]{0,2}\d){8,15}(?!\w)"
 )
 _SHINGLE = 6
 _NEAR = 0.5
@@ -64,7 +60,7 @@ def quarantined(text: str) -> str | None:
     """Why a text must not reach a teacher or a training set, or None."""
     if _HOSTILE.search(text):
         return "hostile"
-    return "personal data" if _PERSONAL.search(text) else None
+    return "personal data" if holds_personal_data(text) else None
 
 
 def needs_insight(review: Review, analysis: Analysis | None) -> bool:
