@@ -12,8 +12,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from shared.insight_rule import why_no_insight
 from shared.privacy import holds_personal_data
-from shared.review import NEGATIVE, Analysis, Review
+from shared.review import Analysis, Review
 from trainer.examples import Label
 
 # Texts that address a model rather than a business. They are data for the guard's tests, not for a
@@ -63,13 +64,6 @@ def quarantined(text: str) -> str | None:
     return "personal data" if holds_personal_data(text) else None
 
 
-def needs_insight(review: Review, analysis: Analysis | None) -> bool:
-    """The pipeline's rule: rated 3 or less, or unrated and negative feelings prevail."""
-    if review.rating is not None:
-        return review.rating <= 3
-    return analysis is not None and any(e in NEGATIVE for e in analysis.emotions.present)
-
-
 def stratum(review: Review, analysis: Analysis | None) -> tuple[str, str, str, str]:
     """(theme of the first issue, strongest emotion, rating band, business): what a sample should be even over."""
     issues = analysis.insight.issues if analysis and analysis.insight else ()
@@ -106,7 +100,7 @@ def sample(
     out, fresh = Sample(), Duplicates()
     strata: dict[tuple[str, ...], list[Label]] = defaultdict(list)
     for review, analysis in stored:
-        if not needs_insight(review, analysis):
+        if why_no_insight(review, analysis.emotions if analysis else None):
             out.left_out["needs no insight"] += 1
         elif reason := quarantined(review.text):
             out.left_out[reason] += 1
