@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shared.errors import Misconfigured
+from shared.errors import Misconfigured, TemporaryFailure
 from shared.inference.adapters import BadAdapter, Manifest, Registry, open_registry, packaged_for
 from shared.inference.causal import load_base
 from shared.inference.emotions import load_emotions
@@ -27,7 +27,7 @@ from trainer.examples import examples, held, held_out
 from trainer.finetune import RECIPES, Recipe, finetune
 from trainer.label import require_some
 from trainer.marks import read_marks
-from trainer.run import STEPS, Run
+from trainer.run import STEPS, Run, Spent
 from trainer.sources import Source, open_source
 
 _DEV_SHARE = 0.04
@@ -58,6 +58,7 @@ class Cycle:
         Raises:
             Misconfigured: an earlier step is missing, or the step cannot work with what it was
                 given.
+            Spent: it never will with this sample; the run is not resumed.
             TemporaryFailure: teacher, server or disk failed; repeating goes on from there.
         """
         if self.run.done(name):
@@ -65,7 +66,15 @@ class Cycle:
             return
         self.run.require(name)
         self.say(f"== {name} ({STEPS.index(name) + 1} of {len(STEPS)}) ==")
-        facts: dict[str, Any] = getattr(self, f"_{name}")()
+        self.run.begin()
+        try:
+            facts: dict[str, Any] = getattr(self, f"_{name}")()
+        except TemporaryFailure:
+            self.run.forgive()
+            raise
+        except Spent as error:
+            self.run.end(str(error))
+            raise
         self.run.finish(name, facts)
         self.say(
             f"{name}: "
