@@ -60,7 +60,9 @@ class Description(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     title: str
-    checked: str = Field(description="what was verified against what, and what only comes from notes")
+    checked: str = Field(
+        description="what was verified against what, and what only comes from notes"
+    )
     verify: Proof
     read: Read = Read()
     fields: dict[str, str | list[str]]
