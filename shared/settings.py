@@ -122,6 +122,12 @@ class Settings(BaseSettings):
         default=None, description="whsec_...; Standard Webhooks"
     )
     webhook_token: SecretStr | None = Field(default=None, description="bearer token")
+    platforms: Path | None = Field(
+        default=None, description="folder of your own platforms (NAME.toml) and NAME.secret files"
+    )
+    platform_secrets: dict[str, list[SecretStr]] = Field(
+        default={}, description='JSON: {"judgeme": ["new secret", "old secret"]}'
+    )
     webhook_max_bytes: int = Field(default=256 * 1024, ge=1024)
     durable_seconds: float = Field(
         default=5, gt=0, description="how long a 202 may wait for the disk"
