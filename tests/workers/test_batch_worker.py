@@ -38,7 +38,7 @@ def test_a_job_that_names_another_function_is_failed_not_run(store, server, proc
     server.rpush("rq:queue:live", "broken")
     store.put([make_review()])
     processes.worker()
-    assert wait_until(lambda: store.counts()["analysed"] == 1 and len(letters(server)) >= 3, 30), (
+    assert wait_until(lambda: store.counts()["analysed"] == 1 and len(letters(server)) >= 3, 90), (
         letters(server)
     )
     assert not (tmp_path / "owned").exists()
