@@ -113,6 +113,16 @@ class Settings(BaseSettings):
         default="gguf:hub:TheBloke/Mistral-7B-Instruct-v0.2-GGUF",
         description="or openai:URL, file:PATH",
     )
+    # Four: what small servers work on at once; then a call waits for no other within its time limit.
+    # Hosted teachers take 32 and more.
+    teacher_parallel: int = Field(
+        default=4, ge=1, le=256, description="reviews an openai: teacher is asked at once"
+    )
+    teacher_price: str = Field(
+        default="",
+        pattern=r"^(\d+(\.\d+)?(,\d+(\.\d+)?)?)?$",
+        description="per million tokens: PRICE, or PROMPT,ANSWER; in your currency",
+    )
     bertscore_model: str = ""
     bleurt_checkpoint: str = Field(
         default="", description="folder or hub:ORG/NAME of a PyTorch BLEURT checkpoint"

@@ -80,6 +80,25 @@ def plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def teacher_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """How a teacher is asked; no part of the plan, so a run may go on with others."""
+    for option in (
+        click.option(
+            "--price-per-million",
+            "price",
+            help="PRICE or PROMPT,ANSWER of the teacher's tokens  [default: BEYOND_TEACHER_PRICE]",
+        ),
+        click.option(
+            "--parallel",
+            type=click.IntRange(1, 256),
+            help="reviews an openai: teacher is asked at once; a gguf: one takes one  [default: "
+            "BEYOND_TEACHER_PARALLEL, 4]",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 def _plan(options: dict[str, Any]) -> Any:
     from pydantic import ValidationError
 
@@ -94,8 +113,14 @@ def _plan(options: dict[str, Any]) -> Any:
         ) from None
 
 
-def _opened(base: str | None) -> tuple[Any, Any, Any]:
-    """Settings with the base that the user names; its worker child inherits it through the environment."""
+def _opened(
+    base: str | None, parallel: int | None = None, price: str | None = None
+) -> tuple[Any, Any, Any]:
+    """Settings with what the user names; a worker child inherits it through the environment."""
+    if parallel:
+        os.environ["BEYOND_TEACHER_PARALLEL"] = str(parallel)
+    if price:
+        os.environ["BEYOND_TEACHER_PRICE"] = price
     if base in _BASES:
         os.environ["BEYOND_PRESET"] = str(base)
     elif base:
@@ -113,8 +138,16 @@ def _opened(base: str | None) -> tuple[Any, Any, Any]:
 @click.option(
     "--new", is_flag=True, help="begin a new run even if one with this plan is unfinished"
 )
+@teacher_options
 @command
-def train(base: str | None, name: str | None, new: bool, **options: Any) -> None:
+def train(
+    base: str | None,
+    name: str | None,
+    new: bool,
+    parallel: int | None,
+    price: str | None,
+    **options: Any,
+) -> None:
     """One cycle: sample, label, finetune, evaluate, promote. Killed and started again, it goes on.
 
     A run that was tried four times without getting further, whose sample cannot be trained on or is
@@ -123,7 +156,7 @@ def train(base: str | None, name: str | None, new: bool, **options: Any) -> None
     from trainer.schedule import exclusive
     from trainer.schedule import train as cycle
 
-    settings, connection, store = _opened(base)
+    settings, connection, store = _opened(base, parallel, price)
     told = functools.cache(lambda text: click.echo(text, err=True))  # once
     with exclusive(connection, settings.lease_seconds, told) as ours:
 
@@ -154,22 +187,24 @@ def sample(base: str | None, name: str | None, **options: Any) -> None:
     click.echo(run.folder)
 
 
-def _step(name: str, text: str) -> click.Command:
+def _step(name: str, text: str, asks: bool = False) -> click.Command:
     @click.command(name, help=text)
     @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
     @click.option("--base", help="as for `beyond train`")
     @command
-    def run_step(folder: Path, base: str | None) -> None:
+    def run_step(
+        folder: Path, base: str | None, parallel: int | None = None, price: str | None = None
+    ) -> None:
         from trainer.cycle import Cycle
         from trainer.run import Run
 
-        settings, _, store = _opened(base)
+        settings, _, store = _opened(base, parallel, price)
         Cycle(Run(folder), settings, store, click.echo).step(name)
 
-    return run_step
+    return teacher_options(run_step) if asks else run_step  # type: ignore[return-value]
 
 
-label = _step("label", "Step 2: let the teacher label the sample of the run in FOLDER.")
+label = _step("label", "Step 2: let the teacher label the sample of the run in FOLDER.", asks=True)
 finetune = _step("finetune", "Step 3: train an adapter on the run's labels.")
 evaluate = _step(
     "evaluate",
@@ -195,9 +230,17 @@ promote = _step(
     is_flag=True,
     help="only enqueue; a worker of the queue `training` runs elsewhere",
 )
+@teacher_options
 @command
 def schedule(
-    base: str | None, every: int, cron: str | None, poll: float, no_worker: bool, **options: Any
+    base: str | None,
+    every: int,
+    cron: str | None,
+    poll: float,
+    no_worker: bool,
+    parallel: int | None,
+    price: str | None,
+    **options: Any,
 ) -> None:
     """Run cycles periodically through the queue `training`, one at a time across machines."""
     from shared.stream.launch import worker_command, worker_environment
@@ -205,7 +248,7 @@ def schedule(
     from shared.telemetry import log
     from trainer.schedule import Schedule
 
-    settings, connection, store = _opened(base)
+    settings, connection, store = _opened(base, parallel, price)
     plan = Schedule(connection, store, _plan(options), every=every, cron=cron)
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):

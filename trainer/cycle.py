@@ -108,6 +108,7 @@ class Cycle:
         return {
             "labelled": len(found.labels),
             "from_cache": found.cached,
+            "teacher": found.spent(self.settings.teacher_price) if found.asked else "not asked",
             "dropped": dict(found.dropped),
         }
 

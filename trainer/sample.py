@@ -29,8 +29,8 @@ _HOSTILE = re.compile(
 # Words in a row that are compared: shorter runs are common phrases, longer ones break at each typo.
 _SHINGLE_WORDS = 6
 # A text is a near-copy when more than this share of its shingles was seen. Measured on 2,077
-# reviews: of copies of 600 with a typo every 25 words, a sentence more or less, or cut at 70%, all are
-# found; of the reviews themselves none is taken for a copy.
+# reviews: none is taken for a copy of another, and all copies of 600 of them (a typo every 25
+# words, a sentence more or less, cut at 70%) are found.
 _NEAR_SHARE = 0.5
 # The first filter's shingles; each further one holds twice as many. And how often one filter takes
 # an unseen shingle for a seen one: it decides alone only for texts of six words and less.
