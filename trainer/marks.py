@@ -1,4 +1,4 @@
-"""Marks: a person's verdicts on spans of reviews whose texts may not be copied (trainer/data/marks.jsonl: ids and offsets only).
+"""Marks: verdicts on spans of reviews whose texts may not be copied (trainer/data/marks.jsonl: ids and offsets only).
 
 They teach a matcher (trainer/matcher.py) a kind of text that its labels lack. It does not know
 models or training.
@@ -20,7 +20,7 @@ class Mark:
     """Characters [start, end) of a review are evidence of `theme`; what nobody marked in a marked review is evidence of nothing.
 
     A review in which nothing went wrong has one mark without a theme. `problem`: the sentence of
-    the playbook that says what went wrong, if the person chose one.
+    the playbook that says what went wrong, if one was chosen.
     """
 
     review: Review
