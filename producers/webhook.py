@@ -1,6 +1,6 @@
-"""The webhook: verify, parse, intake, wait for the disk, 202. An ASGI app.
+"""The webhook: HTTP around a Doorway, which answers once a delivery is on disk. An ASGI app.
 
-It does not know platforms (producers/platforms does) nor analysis. Cost of one review: one script
+It does not know platforms (producers/platforms does), storage nor analysis. Cost of one review: one script
 on the server and one WAITAOF; with `appendfsync everysec` the answer waits for the next fsync, at
 most a second.
 """
@@ -8,6 +8,7 @@ most a second.
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import redis
@@ -17,12 +18,14 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
-from producers.intake import Intake
+from producers.doorway import Doorway, Taken
 from producers.platforms import platforms
-from shared.errors import InvalidReview, Overloaded, TemporaryFailure, Unauthorized
-from shared.review import MAX_TEXT_CHARS, Review
+from producers.platforms.events import Delivery
+from shared.errors import InvalidReview, Malformed, Overloaded, TemporaryFailure, Unauthorized
+from shared.review import MAX_TEXT_CHARS
 from shared.settings import Settings
-from shared.stream.store import Store
+from shared.stream.arrivals import arrivals_of
+from shared.stream.store import store_of
 from shared.telemetry import QUEUE_DEPTH, REQUEST_SECONDS, log
 
 PROBLEM = "application/problem+json"  # RFC 9457
@@ -67,10 +70,18 @@ class ReviewIn(BaseModel):
 class Accepted(BaseModel):
     """The answer to an accepted review."""
 
-    id: str = Field(examples=["9f86d081884c7d659a2feaa0c5"])
+    id: str = Field(examples=["n7v2kq5xw3ob4zj6tdya"])
     status: str = Field(
-        examples=["new"], description="new, updated (the old analysis is superseded) or same"
+        examples=["new"],
+        description="new, updated (the old analysis is superseded), same, deleted, or stale (a "
+        "newer event of this review came before)",
     )
+
+
+class Deliveries(BaseModel):
+    """The answer to a platform's delivery: each of its reviews, all stored or none."""
+
+    reviews: list[Accepted]
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -84,6 +95,11 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
     return JSONResponse(body, status, headers, media_type=PROBLEM)
 
 
+def answer_status(taken: list[Taken]) -> int:
+    """202 where something changed, 200 where all was known."""
+    return 202 if {one.status for one in taken} - {"same", "stale"} else 200
+
+
 def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
     """The app over one server connection.
 
@@ -91,41 +107,44 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
         Misconfigured: no webhook secret and no token is set.
     """
     app = FastAPI(title="Beyond Sentiment", summary="Reviews in.", version="1")
-    store = Store(connection, max_queued=settings.max_queued, chunk_reviews=settings.chunk_reviews)
-    intake, known = Intake(store, settings.author_key), platforms(settings)
+    store = store_of(settings, connection)
+    doorway = Doorway(
+        platforms(settings),
+        arrivals_of(settings, connection),
+        settings.author_key,
+        settings.durable_seconds,
+    )
     speak = log("webhook")
 
-    def accept(name: str, headers: dict[str, str], body: bytes) -> tuple[Review, str]:
-        platform = known[name]
-        platform.verify(headers, body)
-        return [
-            intake.receive(fields, settings.durable_seconds) for fields in platform.parse(body)
-        ][0]
-
-    async def receive(request: Request, name: str) -> Response:
-        if (
-            request.headers.get("content-type", "").split(";")[0].strip().lower()
-            != "application/json"
-        ):
+    async def receive(request: Request, name: str, key: str = "") -> list[Taken] | Response:
+        if name not in doorway.platforms:
+            return problem(404, "no such platform is served here; see `beyond platforms list`")
+        kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        if kind != "application/json":
             return problem(415, "send Content-Type: application/json")
-        body = b""
+        body = bytearray()
         async for part in request.stream():
             body += part
             if len(body) > settings.webhook_max_bytes:
                 return problem(413, f"the body is larger than {settings.webhook_max_bytes} bytes")
+        delivery = Delivery(dict(request.headers), bytes(body), key)
         try:
-            review, outcome = await run_in_threadpool(accept, name, dict(request.headers), body)
-        except Unauthorized as error:
+            taken = await run_in_threadpool(doorway.take, name, delivery)
+        except (Unauthorized, InvalidReview, TemporaryFailure) as error:
+            return refusal(error)
+        for one in taken:
+            speak.info("accepted", review_id=one.id, outcome=one.status, platform=name)
+        return taken
+
+    def refusal(error: Exception) -> Response:
+        if isinstance(error, Unauthorized):
             return problem(401, str(error), {"WWW-Authenticate": "Bearer"})
-        except InvalidReview as error:
-            return problem(400 if str(error).startswith("body:") else 422, str(error))
-        except Overloaded as error:
+        if isinstance(error, InvalidReview):
+            return problem(400 if isinstance(error, Malformed) else 422, str(error))
+        if isinstance(error, Overloaded):
             return problem(503, str(error), {"Retry-After": str(error.retry_after_seconds)})
-        except TemporaryFailure as error:
-            speak.warning("not_accepted", reason=str(error))
-            return problem(503, str(error), {"Retry-After": "5"})
-        speak.info("accepted", review_id=review.id, outcome=outcome)
-        return JSONResponse({"id": review.id, "status": outcome}, 200 if outcome == "same" else 202)
+        speak.warning("not_accepted", reason=str(error))
+        return problem(503, str(error), {"Retry-After": "5"})
 
     bodies: dict[str, Any] = {
         "requestBody": {
@@ -142,6 +161,8 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
         },
     }
 
+    empty: dict[int | str, dict[str, Any]] = {204: {"description": "no event for us"}}
+
     @app.post(
         "/reviews",
         status_code=202,
@@ -150,7 +171,25 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
         summary="Send one review",
     )
     async def post_review(request: Request) -> Response:
-        return await receive(request, "")
+        taken = await receive(request, "")
+        if isinstance(taken, Response):
+            return taken
+        return JSONResponse(asdict(taken[0]), answer_status(taken))
+
+    @app.post(
+        "/reviews/{platform}",
+        status_code=202,
+        responses={**answers, 202: {"model": Deliveries}, 200: {"model": Deliveries}, **empty},
+        summary="A platform's webhook",
+    )
+    @app.post("/reviews/{platform}/{key}", include_in_schema=False)
+    async def post_delivery(request: Request, platform: str, key: str = "") -> Response:
+        taken = await receive(request, platform, key)
+        if isinstance(taken, Response):
+            return taken
+        if not taken:
+            return Response(status_code=204)
+        return JSONResponse({"reviews": [asdict(one) for one in taken]}, answer_status(taken))
 
     @app.get("/healthz", summary="The process lives")
     async def healthz() -> dict[str, str]:

@@ -9,7 +9,11 @@ class BeyondError(Exception):
 
 
 class InvalidReview(BeyondError):
-    """Reject: the input can never become a Review; sending it again will not help (HTTP 400/422)."""
+    """Reject: the input can never become a Review; sending it again will not help (HTTP 422)."""
+
+
+class Malformed(InvalidReview):
+    """Reject before any review is seen: the body has no form that can be read (HTTP 400, not 422)."""
 
 
 class TemporaryFailure(BeyondError):

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import Misconfigured
@@ -113,6 +113,16 @@ class Settings(BaseSettings):
         default="gguf:hub:TheBloke/Mistral-7B-Instruct-v0.2-GGUF",
         description="or openai:URL, file:PATH",
     )
+    # Four: what small servers work on at once; then a call waits for no other within its time limit.
+    # Hosted teachers take 32 and more.
+    teacher_parallel: int = Field(
+        default=4, ge=1, le=256, description="reviews an openai: teacher is asked at once"
+    )
+    teacher_price: str = Field(
+        default="",
+        pattern=r"^(\d+(\.\d+)?(,\d+(\.\d+)?)?)?$",
+        description="per million tokens: PRICE, or PROMPT,ANSWER; in your currency",
+    )
     bertscore_model: str = ""
     bleurt_checkpoint: str = Field(
         default="", description="folder or hub:ORG/NAME of a PyTorch BLEURT checkpoint"
@@ -122,11 +132,24 @@ class Settings(BaseSettings):
         default=None, description="whsec_...; Standard Webhooks"
     )
     webhook_token: SecretStr | None = Field(default=None, description="bearer token")
+    platforms: Path | None = Field(
+        default=None, description="folder of your own platforms (NAME.toml) and NAME.secret files"
+    )
+    platform_secrets: dict[str, list[SecretStr]] = Field(
+        default={}, description='JSON: {"judgeme": ["new secret", "old secret"]}'
+    )
     webhook_max_bytes: int = Field(default=256 * 1024, ge=1024)
     durable_seconds: float = Field(
         default=5, gt=0, description="how long a 202 may wait for the disk"
     )
     metrics_port: int | None = None
+    keep_days: int | None = Field(
+        default=None, ge=1, description="reviews written longer ago are removed; default: keep all"
+    )
+    max_memory: ByteSize | None = Field(
+        default=None,
+        description="e.g. 8GB: intake refuses past it; else at 90% of the server's own",
+    )
     log_format: Literal["console", "json"] = "console"
     log_level: str = "INFO"
 

@@ -80,6 +80,25 @@ def plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def teacher_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """How a teacher is asked; no part of the plan, so a run may go on with others."""
+    for option in (
+        click.option(
+            "--price-per-million",
+            "price",
+            help="PRICE or PROMPT,ANSWER of the teacher's tokens  [default: BEYOND_TEACHER_PRICE]",
+        ),
+        click.option(
+            "--parallel",
+            type=click.IntRange(1, 256),
+            help="reviews an openai: teacher is asked at once; a gguf: one takes one  [default: "
+            "BEYOND_TEACHER_PARALLEL, 4]",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 def _plan(options: dict[str, Any]) -> Any:
     from pydantic import ValidationError
 
@@ -94,8 +113,14 @@ def _plan(options: dict[str, Any]) -> Any:
         ) from None
 
 
-def _opened(base: str | None) -> tuple[Any, Any, Any]:
-    """Settings with the base that the user names; its worker child inherits it through the environment."""
+def _opened(
+    base: str | None, parallel: int | None = None, price: str | None = None
+) -> tuple[Any, Any, Any]:
+    """Settings with what the user names; a worker child inherits it through the environment."""
+    if parallel:
+        os.environ["BEYOND_TEACHER_PARALLEL"] = str(parallel)
+    if price:
+        os.environ["BEYOND_TEACHER_PRICE"] = price
     if base in _BASES:
         os.environ["BEYOND_PRESET"] = str(base)
     elif base:
@@ -110,13 +135,28 @@ def _opened(base: str | None) -> tuple[Any, Any, Any]:
     "name",
     help="name of the run folder under HOME/runs  [default: the unfinished one, or a new one]",
 )
+@click.option(
+    "--new", is_flag=True, help="begin a new run even if one with this plan is unfinished"
+)
+@teacher_options
 @command
-def train(base: str | None, name: str | None, **options: Any) -> None:
-    """One cycle: sample, label, finetune, evaluate, promote. Killed and started again, it goes on."""
+def train(
+    base: str | None,
+    name: str | None,
+    new: bool,
+    parallel: int | None,
+    price: str | None,
+    **options: Any,
+) -> None:
+    """One cycle: sample, label, finetune, evaluate, promote. Killed and started again, it goes on.
+
+    A run that was tried four times without getting further, whose sample cannot be trained on or is
+    older than a week is left, and a new one begins; --run NAME goes on with it all the same.
+    """
     from trainer.schedule import exclusive
     from trainer.schedule import train as cycle
 
-    settings, connection, store = _opened(base)
+    settings, connection, store = _opened(base, parallel, price)
     told = functools.cache(lambda text: click.echo(text, err=True))  # once
     with exclusive(connection, settings.lease_seconds, told) as ours:
 
@@ -124,7 +164,7 @@ def train(base: str | None, name: str | None, **options: Any) -> None:
             ours()
             click.echo(line)
 
-        run = cycle(_plan(options), settings, store, say, name)
+        run = cycle(_plan(options), settings, store, say, name, new=new)
     facts = run.facts["promote"]
     click.secho(
         f"{facts['verdict']}: {facts.get('adapter', 'the serving adapter stays')}", bold=True
@@ -147,22 +187,24 @@ def sample(base: str | None, name: str | None, **options: Any) -> None:
     click.echo(run.folder)
 
 
-def _step(name: str, text: str) -> click.Command:
+def _step(name: str, text: str, asks: bool = False) -> click.Command:
     @click.command(name, help=text)
     @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
     @click.option("--base", help="as for `beyond train`")
     @command
-    def run_step(folder: Path, base: str | None) -> None:
+    def run_step(
+        folder: Path, base: str | None, parallel: int | None = None, price: str | None = None
+    ) -> None:
         from trainer.cycle import Cycle
         from trainer.run import Run
 
-        settings, _, store = _opened(base)
+        settings, _, store = _opened(base, parallel, price)
         Cycle(Run(folder), settings, store, click.echo).step(name)
 
-    return run_step
+    return teacher_options(run_step) if asks else run_step  # type: ignore[return-value]
 
 
-label = _step("label", "Step 2: let the teacher label the sample of the run in FOLDER.")
+label = _step("label", "Step 2: let the teacher label the sample of the run in FOLDER.", asks=True)
 finetune = _step("finetune", "Step 3: train an adapter on the run's labels.")
 evaluate = _step(
     "evaluate",
@@ -188,29 +230,34 @@ promote = _step(
     is_flag=True,
     help="only enqueue; a worker of the queue `training` runs elsewhere",
 )
+@teacher_options
 @command
 def schedule(
-    base: str | None, every: int, cron: str | None, poll: float, no_worker: bool, **options: Any
+    base: str | None,
+    every: int,
+    cron: str | None,
+    poll: float,
+    no_worker: bool,
+    parallel: int | None,
+    price: str | None,
+    **options: Any,
 ) -> None:
     """Run cycles periodically through the queue `training`, one at a time across machines."""
-    from shared.stream.broker import server_url
+    from shared.stream.launch import worker_command, worker_environment
     from shared.stream.names import TRAINING
-    from shared.stream.queues import rq_command
     from shared.telemetry import log
     from trainer.schedule import Schedule
 
-    settings, connection, store = _opened(base)
+    settings, connection, store = _opened(base, parallel, price)
     plan = Schedule(connection, store, _plan(options), every=every, cron=cron)
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
     # A training says something at least every ten steps; a big model on a slow machine may need
     # minutes for those.
-    environment = {
-        **os.environ,
-        "BEYOND_HOME": str(settings.home),
-        "BEYOND_HANG_SECONDS": str(max(settings.hang_seconds, 3600)),
-    }
+    environment = worker_environment(
+        settings, BEYOND_HANG_SECONDS=str(max(settings.hang_seconds, 3600))
+    )
     worker: subprocess.Popen[bytes] | None = None
     try:
         while not stop.is_set():
@@ -219,7 +266,7 @@ def schedule(
                 if worker is not None:
                     log("schedule").warning("training_worker_died", code=worker.returncode)
                 worker = subprocess.Popen(
-                    rq_command(server_url(settings), (TRAINING,)), env=environment, process_group=0
+                    worker_command((TRAINING,)), env=environment, process_group=0
                 )
             stop.wait(poll)
     finally:

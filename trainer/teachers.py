@@ -1,4 +1,4 @@
-"""Teachers: who writes the labels. `gguf:PATH_OR_HUB_ID`, `openai:URL`, or `file:PATH` (see trainer/label.py).
+"""Teachers: models that write labels. `gguf:PATH_OR_HUB_ID` and `openai:URL`; `file:PATH` asks nobody (trainer/sources.py).
 
 A teacher gets a prompt and returns text; what is wrong with the text is found by the labelling
 step, and a teacher that fails raises, it never returns an error as text. It does not know storage.
@@ -7,6 +7,7 @@ step, and a teacher that fails raises, it never returns an error as text. It doe
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -60,16 +61,51 @@ SCHEMA = {
         }
     },
 }
+# Three issues are about 250 tokens; an answer that needs more rambles, and is dropped as truncated.
 _MAX_TOKENS = 700
+# One answer of a server that has a few others in hand; then it counts as away.
+_ANSWER_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What an answer cost, as the teacher counts; added up by labelling."""
+
+    prompt: int = 0
+    answer: int = 0
+
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(self.prompt + other.prompt, self.answer + other.answer)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The raw text: JSON by SCHEMA for `issues`, else free text; TRUNCATED at its end when cut off."""
+
+    text: str
+    tokens: Tokens | None = None  # None: the teacher does not count
 
 
 class Teacher(Protocol):
-    """Anything that answers a task for a review."""
+    """Anything that answers a task for a review.
+
+    Labelling (trainer/label.py) makes one teacher a run, on the main thread, and calls `answer`
+    once for each review without a cached answer.
+    """
 
     name: str
+    parallel: int
+    """How many threads may be inside `answer` at once; 1 for a model that has one sequence."""
 
-    def answer(self, task: str, review: Review) -> str:
-        """The raw answer: JSON by SCHEMA for `issues`, else free text."""
+    def answer(self, task: str, review: Review) -> Answer:
+        """Answer for one review. It may block for minutes, but must end: a time limit is its own matter.
+
+        What is wrong with the text is found by the caller, so nonsense is returned, not raised.
+
+        Raises:
+            TemporaryFailure: the teacher is away or overloaded. The step stops, what was answered
+                is kept, and the run goes on from there later; it is never a label.
+        """
         ...
 
 
@@ -91,7 +127,7 @@ class GGUFTeacher:
                 "a gguf: teacher needs llama-cpp-python; install 'beyond-sentiment[teacher]'"
             ) from None
         path = path or _fetched(source, settings)
-        self.name = f"gguf:{path.name}"
+        self.name, self.parallel = f"gguf:{path.name}", 1  # llama.cpp's context is one sequence
         try:
             gpu = -1 if settings.device.startswith("cuda") else 0
             self._model = Llama(
@@ -105,7 +141,7 @@ class GGUFTeacher:
             raise ModelUnavailable(f"{path} cannot be loaded as a GGUF model: {error}") from error
         self._grammar = LlamaGrammar.from_json_schema(json.dumps(SCHEMA), verbose=False)
 
-    def answer(self, task: str, review: Review) -> str:
+    def answer(self, task: str, review: Review) -> Answer:
         """Raises TemporaryFailure when the model cannot answer (context too small, out of memory)."""
         try:
             out = self._model.create_chat_completion(
@@ -116,7 +152,7 @@ class GGUFTeacher:
             )
         except (ValueError, RuntimeError) as error:
             raise TemporaryFailure(f"{self.name} could not answer: {error}") from error
-        return _whole(out["choices"][0])
+        return _whole(out)
 
 
 class OpenAITeacher:
@@ -126,9 +162,14 @@ class OpenAITeacher:
         key = settings.openai_key.get_secret_value() if settings.openai_key else "none"
         self._url, self._model = f"{url.rstrip('/')}/chat/completions", settings.openai_model
         self.name = f"openai:{url.rstrip('/')}#{self._model}"
-        self._client = httpx.Client(timeout=300, headers={"Authorization": f"Bearer {key}"})
+        self.parallel = settings.teacher_parallel
+        self._client = httpx.Client(  # safe to share between threads
+            timeout=_ANSWER_SECONDS,
+            headers={"Authorization": f"Bearer {key}"},
+            limits=httpx.Limits(max_connections=self.parallel),
+        )
 
-    def answer(self, task: str, review: Review) -> str:
+    def answer(self, task: str, review: Review) -> Answer:
         """Raises TemporaryFailure when the server does not answer as it should."""
         body: dict[str, Any] = {
             "model": self._model,
@@ -144,17 +185,22 @@ class OpenAITeacher:
         try:
             found = self._client.post(self._url, json=body)
             found.raise_for_status()
-            return _whole(found.json()["choices"][0])
-        except (httpx.HTTPError, KeyError, IndexError, ValueError) as error:
+            return _whole(found.json())
+        except (httpx.HTTPError, KeyError, IndexError, TypeError, ValueError) as error:
             raise TemporaryFailure(
                 f"the teacher at {self._url} failed: {type(error).__name__}: {error}"
             ) from error
 
 
-def _whole(choice: dict[str, Any]) -> str:
-    """The text of a choice; one that hit the token limit is marked, so that labelling drops it as truncated."""
+def _whole(body: dict[str, Any]) -> Answer:
+    """A chat completion; one that hit the token limit is marked, so that labelling drops it as truncated."""
+    choice, usage = body["choices"][0], body.get("usage") or {}
     text = str(choice["message"]["content"] or "")
-    return text + TRUNCATED if choice.get("finish_reason") == "length" else text
+    counted = None
+    if "prompt_tokens" in usage:
+        counted = Tokens(int(usage["prompt_tokens"]), int(usage.get("completion_tokens") or 0))
+    cut = choice.get("finish_reason") == "length"
+    return Answer(text + TRUNCATED if cut else text, counted)
 
 
 TRUNCATED = "\x00truncated"
@@ -184,16 +230,28 @@ def _fetched(source: str, settings: Settings) -> Path:
     return found[0]
 
 
-def make_teacher(spec: str, settings: Settings) -> Teacher:
-    """The teacher that `spec` names.
+# Kinds, and what stands after the colon.
+TEACHERS = {"gguf": "PATH_OR_HUB_ID", "openai": "URL"}
+
+
+def check_teacher(spec: str) -> None:
+    """Find a mistyped teacher before anything is done for it.
 
     Raises:
-        Misconfigured: unknown kind.
-        ModelUnavailable: its weights or package are missing.
+        Misconfigured: its file does not exist, or its address is none.
     """
     kind, _, rest = spec.partition(":")
     if kind == "gguf":
-        return GGUFTeacher(rest, settings)
-    if kind == "openai":
-        return OpenAITeacher(rest, settings)
-    raise Misconfigured(f"--teacher {spec!r}: use gguf:PATH_OR_HUB_ID, openai:URL or file:PATH")
+        _local(rest)
+    elif not rest.startswith(("http://", "https://")):
+        raise Misconfigured(f"--teacher {spec!r}: openai:URL wants http:// or https://")
+
+
+def make_teacher(spec: str, settings: Settings) -> Teacher:
+    """The teacher that `spec` names, one of TEACHERS.
+
+    Raises:
+        ModelUnavailable: its weights or package are missing.
+    """
+    kind, _, rest = spec.partition(":")
+    return GGUFTeacher(rest, settings) if kind == "gguf" else OpenAITeacher(rest, settings)

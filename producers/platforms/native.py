@@ -1,21 +1,16 @@
-"""Our own schema: a JSON object with the fields of Review, signed by Standard Webhooks or sent with a bearer token.
-
-Signature:
-https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
-"""
+"""Our own schema: a JSON object with the fields of Review, signed by Standard Webhooks or sent with a bearer token."""
 
 from __future__ import annotations
 
-import binascii
 import hmac
-import json
-from collections.abc import Mapping
-from typing import Any
+import time
 
 from pydantic import SecretStr
-from standardwebhooks import Webhook, WebhookVerificationError
 
-from shared.errors import InvalidReview, Misconfigured, Unauthorized
+from producers.platforms.events import Delivery, Event
+from producers.platforms.proofs import Clock, check_secret, standard_webhooks
+from producers.platforms.values import load
+from shared.errors import InvalidReview, Malformed, Misconfigured, Unauthorized
 from shared.review import Review
 
 FIELDS = tuple(name for name in Review.model_fields if name != "id")
@@ -28,55 +23,51 @@ class Native:
         Misconfigured: neither is set, or the secret is not `whsec_` + base64.
     """
 
-    def __init__(self, secret: SecretStr | None, token: SecretStr | None) -> None:
+    def __init__(
+        self, secret: SecretStr | None, token: SecretStr | None, clock: Clock = time.time
+    ) -> None:
         if secret is None and token is None:
             raise Misconfigured(
-                "set BEYOND_WEBHOOK_SECRET (whsec_...) or BEYOND_WEBHOOK_TOKEN; an open door is refused"
+                "set BEYOND_WEBHOOK_SECRET (whsec_...), BEYOND_WEBHOOK_TOKEN or "
+                "BEYOND_PLATFORM_SECRETS; an open door is refused"
             )
         self._token = token.get_secret_value().encode() if token else None
-        try:
-            self._webhook = Webhook(secret.get_secret_value()) if secret else None
-        except (
-            Exception
-        ) as error:  # the library raises unrelated types: binascii.Error, RuntimeError, its own
-            raise Misconfigured(
-                f"BEYOND_WEBHOOK_SECRET is not `whsec_` followed by base64: {error}"
-            ) from None
+        self._secret, self._clock = secret.get_secret_value() if secret else None, clock
+        if self._secret is not None:
+            try:
+                check_secret("standard-webhooks", self._secret)
+            except Misconfigured as error:
+                raise Misconfigured(f"BEYOND_WEBHOOK_SECRET: {error}") from None
 
-    def verify(self, headers: Mapping[str, str], body: bytes) -> None:
+    def verify(self, delivery: Delivery) -> None:
         """Check token or signature over the raw body, in constant time.
 
         Raises:
             Unauthorized: missing, malformed, wrong, or older or newer than five minutes.
         """
-        given = headers.get("authorization", "")
+        given = delivery.headers.get("authorization", "")
         if self._token and given.startswith("Bearer "):
             if hmac.compare_digest(
                 given.removeprefix("Bearer ").encode("latin-1", "replace"), self._token
             ):
                 return
             raise Unauthorized("wrong bearer token")
-        if self._webhook is None:
+        if self._secret is None:
             raise Unauthorized("send `Authorization: Bearer ...`")
-        try:
-            self._webhook.verify(body, dict(headers), json_parse=False)
-        except (WebhookVerificationError, ValueError, binascii.Error, OverflowError) as error:
-            # The library lets ValueErrors of malformed headers through.
-            raise Unauthorized(f"signature refused: {error}") from None
+        standard_webhooks(delivery, [self._secret], self._clock)
 
-    def parse(self, body: bytes) -> list[dict[str, Any]]:
-        """One review.
+    def parse(self, delivery: Delivery) -> list[Event]:
+        """One review; it carries no event time, so the order of arrival decides.
 
         Raises:
-            InvalidReview: not a JSON object, or with unknown fields.
+            Malformed: not a JSON object.
+            InvalidReview: with unknown fields.
         """
-        try:
-            fields = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise InvalidReview(f"body: not JSON: {error}") from None
+        fields = load(delivery.body)
         if not isinstance(fields, dict):
-            raise InvalidReview("body: a JSON object is expected")
+            raise Malformed("body: a JSON object is expected")
         unknown = sorted(set(fields) - set(FIELDS))
         if unknown:
-            raise InvalidReview(f"{unknown[0]}: unknown field; there are {', '.join(FIELDS)}")
-        return [{"source": "webhook", **fields}]
+            name = unknown[0][:40].encode("utf-8", "replace").decode()
+            raise InvalidReview(f"{name}: unknown field; there are {', '.join(FIELDS)}")
+        return [Event({"source": "webhook", **fields})]

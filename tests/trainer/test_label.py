@@ -9,7 +9,7 @@ from shared.errors import Misconfigured, TemporaryFailure
 from tests.conftest import make_review
 from trainer.examples import Label
 from trainer.label import Cache, Labelled, ask, cut_off, require_some
-from trainer.teachers import INSTRUCTIONS, TRUNCATED
+from trainer.teachers import INSTRUCTIONS, TRUNCATED, Answer
 
 TEXT = "We waited an hour and the soup was cold."
 
@@ -26,7 +26,7 @@ def issue(**change: str) -> dict[str, str]:
 class Scripted:
     """A teacher that gives prepared answers; a TemporaryFailure among them is raised."""
 
-    name = "scripted"
+    name, parallel = "scripted", 1
 
     def __init__(self, *answers: object) -> None:
         self.answers, self.asked = list(answers), 0
@@ -36,7 +36,7 @@ class Scripted:
         found = self.answers.pop(0)
         if isinstance(found, Exception):
             raise found
-        return found if isinstance(found, str) else json.dumps({"issues": found})
+        return Answer(found if isinstance(found, str) else json.dumps({"issues": found}))
 
 
 def labels(count: int) -> list[Label]:
@@ -103,6 +103,9 @@ def test_a_failing_teacher_stops_the_step_is_never_a_label_and_nothing_is_asked_
         and again.asked == 2
         and "down" not in path.read_text()
     )
+    last = Scripted()
+    found = ask(labels(3), "issues", last, Cache(tmp_path, "scripted", "issues"), lambda line: None)
+    assert found.cached == 3, "the answer after the cut line was written onto it, and lost"
 
 
 def test_all_labels_invalid_says_why():

@@ -11,8 +11,8 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from shared.stream.broker import server_url
+from shared.stream.launch import rq_command
 from shared.stream.names import BACKFILL, LIVE
-from shared.stream.queues import rq_command
 from shared.stream.recovery import dead_letters, load
 from tests.conftest import ROOT, make_review, wait_until
 
@@ -38,7 +38,7 @@ def test_a_job_that_names_another_function_is_failed_not_run(store, server, proc
     server.rpush("rq:queue:live", "broken")
     store.put([make_review()])
     processes.worker()
-    assert wait_until(lambda: store.counts()["analysed"] == 1 and len(letters(server)) >= 3, 30), (
+    assert wait_until(lambda: store.counts()["analysed"] == 1 and len(letters(server)) >= 3, 90), (
         letters(server)
     )
     assert not (tmp_path / "owned").exists()
@@ -81,11 +81,11 @@ class _Owned:
 def test_it_refuses_any_serializer_but_json_before_it_decodes_anything(server, processes, tmp_path):
     """RQ's default is pickle: decoding such a job runs code."""
     Queue(LIVE, connection=server).enqueue("workers.pipeline.analyse", _Owned(f"{tmp_path}/owned"))
-    command = rq_command(server_url(processes.settings))
+    command = rq_command()
     where = command.index("--serializer")
     done = subprocess.run(
         command[:where] + command[where + 2 :],
-        env=processes.environment(),
+        env=processes.environment(RQ_REDIS_URL=server_url(processes.settings)),
         cwd=ROOT,
         capture_output=True,
         text=True,

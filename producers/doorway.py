@@ -1,0 +1,86 @@
+"""One delivery from proof to disk: verify, parse, validate all, then store all or none.
+
+It does not know HTTP or how a platform proves and writes; intake says what a valid review is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from producers.intake import make_review
+from producers.platforms.events import Delivery, Event, Platform
+from shared.review import review_id
+from shared.stream.arrivals import Arrival, Arrivals, Arrived
+from shared.telemetry import REVIEWS_IN
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of one review of a delivery."""
+
+    id: str
+    status: Arrived
+
+
+class Doorway:
+    """Takes deliveries for the platforms that are served."""
+
+    def __init__(
+        self,
+        platforms: Mapping[str, Platform],
+        arrivals: Arrivals,
+        author_key: bytes,
+        durable_seconds: float,
+    ) -> None:
+        self.platforms = platforms
+        self._arrivals, self._author_key = arrivals, author_key
+        self._durable_seconds = durable_seconds
+
+    def take(self, name: str, delivery: Delivery) -> list[Taken]:
+        """The delivery's reviews, on the server's disk; none where its events mean nothing here.
+
+        Raises:
+            KeyError: no such platform is served.
+            Unauthorized, Malformed, InvalidReview, Overloaded, TemporaryFailure: nothing was stored.
+        """
+        platform = self.platforms[name]
+        platform.verify(delivery)
+        events = platform.parse(delivery)
+        arrivals = newest([arrival(event, self._author_key) for event in events])
+        if not arrivals:
+            REVIEWS_IN.labels(name or "webhook", "ignored").inc()
+            return []
+        statuses = self._arrivals.take(arrivals, self._durable_seconds)
+        for arrived, status in zip(arrivals, statuses, strict=True):
+            source = arrived.review.source if arrived.review else name or "webhook"
+            REVIEWS_IN.labels(source, status).inc()
+        return [Taken(a.review_id, s) for a, s in zip(arrivals, statuses, strict=True)]
+
+
+def arrival(event: Event, author_key: bytes) -> Arrival:
+    """The event as what is stored or deleted.
+
+    Raises:
+        InvalidReview: a field is missing or wrong.
+    """
+    if event.deleted:  # the id follows from source and external_id; text and date do not matter
+        fields = event.fields
+        never = datetime.fromtimestamp(0, UTC)
+        identity = review_id(fields["source"], fields["external_id"], "", never)
+        return Arrival(identity, None, event.happened_at)
+    review = make_review(event.fields, author_key)
+    return Arrival(review.id, review, event.happened_at)
+
+
+def newest(arrivals: list[Arrival]) -> list[Arrival]:
+    """One per review: the one with the latest time; of equal or unknown times, the last."""
+    out: dict[str, Arrival] = {}
+    for one in arrivals:
+        before = out.get(one.review_id)
+        if before is not None and before.happened_at and one.happened_at:
+            if before.happened_at > one.happened_at:
+                continue
+        out[one.review_id] = one
+    return list(out.values())
