@@ -48,7 +48,7 @@ def plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--epochs", type=click.FloatRange(0.01, 100)),
             click.option("--rate", type=click.FloatRange(1e-7, 1), help="peak learning rate"),
             click.option(
-                "--most",
+                "--reviews",
                 default=500,
                 show_default=True,
                 type=click.IntRange(1),

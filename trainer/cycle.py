@@ -6,6 +6,7 @@ not repeated. It knows the order and the data between the steps, not how any of 
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ from trainer.marks import read_marks
 from trainer.run import STEPS, Run, Spent
 from trainer.sources import Source, open_source
 
+# Of the training side, to choose the best epoch by: 4% of the 3,981 packaged labels are 160, and
+# each one is missing in training. Chosen, not measured.
 _DEV_SHARE = 0.04
 
 
@@ -67,6 +70,7 @@ class Cycle:
         self.run.require(name)
         self.say(f"== {name} ({STEPS.index(name) + 1} of {len(STEPS)}) ==")
         self.run.begin()
+        self._check_base()
         try:
             facts: dict[str, Any] = getattr(self, f"_{name}")()
         except TemporaryFailure:
@@ -75,11 +79,20 @@ class Cycle:
         except Spent as error:
             self.run.end(str(error))
             raise
-        self.run.finish(name, facts)
+        self.run.finish(name, facts | {"base": self.base} if name == "finetune" else facts)
         self.say(
             f"{name}: "
             + ", ".join(f"{k} {v}" for k, v in facts.items() if not isinstance(v, list | dict))
         )
+
+    def _check_base(self) -> None:
+        """An adapter fits only the base it was trained on; `--base` and the preset are no part of the plan."""
+        trained_on = self.run.facts.get("finetune", {}).get("base", self.base)
+        if trained_on != self.base:
+            raise Misconfigured(
+                f"run {self.run.name} was trained on {trained_on}, and {self.base} is set now; "
+                "give --base as before, or begin anew with `beyond train --new`"
+            )
 
     def _teacher(self) -> str:
         return self.run.plan.teacher or self.settings.teacher
@@ -90,7 +103,7 @@ class Cycle:
         return open_source(self._teacher(), self.run.plan.task, self.settings, self.store)
 
     def _sample(self) -> dict[str, Any]:
-        found = self.source.choose(self.run.plan.most)
+        found = self.source.choose(self.run.plan.reviews)
         without = [i for i, one in enumerate(found.labels) if not one.emotions]
         if without:
             felt = load_emotions(self.settings).classify(
@@ -238,7 +251,7 @@ class Cycle:
             prompt_version=TASKS[plan.task].version,
             base=self.base,
             also={t: TASKS[t].version for t in plan.also},
-            scores={k: round(v, 4) for k, v in scores.items() if v == v},
+            scores={k: round(v, 4) for k, v in scores.items() if not math.isnan(v)},
             run=self.run.name,
             data=f"{self.run.facts['label']['labelled']} labels by {self._teacher().rsplit('/', 1)[-1]}",
             licence=plan.licence or "private: trained on reviews that this installation stores",

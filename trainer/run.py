@@ -49,7 +49,7 @@ class Plan(BaseModel):
     recipe: str = "default"
     epochs: float | None = None
     rate: float | None = None
-    most: int = Field(default=500, ge=1, description="new reviews to sample")
+    reviews: int = Field(default=500, ge=1, description="new reviews to sample")
     margin: float = Field(default=0.0, ge=0, description="a refresh may be worse by so much")
     min_examples: int = Field(default=40, ge=1, description="reviews in the holdout")
     marks: str = Field(

@@ -110,16 +110,16 @@ def stratum(review: Review, analysis: Analysis | None) -> tuple[str, str, str, s
 
 def sample(
     stored: Iterable[tuple[Review, Analysis | None]],
-    most: int,
+    limit: int,
     labelled: Callable[[Label], bool] = lambda label: False,
 ) -> Sample:
-    """Choose up to `most` reviews.
+    """Choose up to `limit` new reviews.
 
     Args:
         stored: every stored review with its analysis, e.g. `Store.all()`; read once.
-        most: how many to choose.
+        limit: how many to choose.
         labelled: whether a review has a label already; such ones are kept for training but do not
-            use up `most`.
+            use up `limit`.
 
     Returns:
         The already labelled ones, then new ones taken from all strata in turn, rarest first;
@@ -140,13 +140,13 @@ def sample(
                 out.labels.append(label)
             else:
                 strata[stratum(review, analysis)].append(label)
-    chosen = _in_turn(strata, most)
+    chosen = _in_turn(strata, limit)
     out.left_out["beyond the limit"] += sum(map(len, strata.values())) - len(chosen)
     out.labels += chosen
     return out
 
 
-def _in_turn(strata: dict[tuple[str, ...], list[Label]], most: int) -> list[Label]:
+def _in_turn(strata: dict[tuple[str, ...], list[Label]], limit: int) -> list[Label]:
     # By a hash of the id: an order that favours no date, and is the same next time.
     def order(label: Label) -> str:
         return hashlib.sha256(f"sample {label.review.id}".encode()).hexdigest()
@@ -157,7 +157,7 @@ def _in_turn(strata: dict[tuple[str, ...], list[Label]], most: int) -> list[Labe
     ]
     chosen: list[Label] = []
     depth = 0
-    while len(chosen) < most and any(depth < len(q) for q in queues):
-        chosen += [q[depth] for q in queues if depth < len(q)][: most - len(chosen)]
+    while len(chosen) < limit and any(depth < len(q) for q in queues):
+        chosen += [q[depth] for q in queues if depth < len(q)][: limit - len(chosen)]
         depth += 1
     return chosen

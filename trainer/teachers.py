@@ -12,6 +12,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
+from tenacity import (
+    RetryCallState,
+    retry,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 
 from shared.errors import Misconfigured, ModelUnavailable, TemporaryFailure
 from shared.inference.prompts import MAX_ISSUES, fence, shorten
@@ -63,6 +70,10 @@ SCHEMA = {
 }
 # Three issues are about 250 tokens; an answer that needs more rambles, and is dropped as truncated.
 _MAX_TOKENS = 700
+# Statuses of a server that is busy for a moment, e.g. a rate limit when several are asked at once; how
+# often it is asked again, and the longest pause (seconds) that it or we choose. Longer is an outage.
+_BUSY = frozenset({408, 429, 502, 503, 504})
+_TRIES, _LONGEST_PAUSE_SECONDS = 4, 60.0
 # One answer of a server that has a few others in hand; then it counts as away.
 _ANSWER_SECONDS = 300
 
@@ -183,13 +194,37 @@ class OpenAITeacher:
                 "json_schema": {"name": "issues", "strict": True, "schema": SCHEMA},
             }
         try:
-            found = self._client.post(self._url, json=body)
-            found.raise_for_status()
-            return _whole(found.json())
+            return _whole(self._post(body).json())
         except (httpx.HTTPError, KeyError, IndexError, TypeError, ValueError) as error:
             raise TemporaryFailure(
                 f"the teacher at {self._url} failed: {type(error).__name__}: {error}"
             ) from error
+
+    @retry(
+        retry=retry_if_exception(lambda error: _busy(error)),
+        wait=lambda state: _pause_seconds(state),
+        stop=stop_after_attempt(_TRIES),
+        reraise=True,
+    )
+    def _post(self, body: dict[str, Any]) -> httpx.Response:
+        found = self._client.post(self._url, json=body)
+        found.raise_for_status()
+        return found
+
+
+def _busy(error: BaseException) -> bool:
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code in _BUSY
+
+
+def _pause_seconds(state: RetryCallState) -> float:
+    """What the server asks for (Retry-After in seconds, RFC 9110), else 1, 2, 4 s less a random part."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = ""
+    if isinstance(error, httpx.HTTPStatusError):
+        asked = error.response.headers.get("retry-after", "")
+    if asked.isdecimal():
+        return min(float(asked), _LONGEST_PAUSE_SECONDS)
+    return float(wait_random_exponential(max=_LONGEST_PAUSE_SECONDS)(state))
 
 
 def _whole(body: dict[str, Any]) -> Answer:

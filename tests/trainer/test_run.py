@@ -122,3 +122,12 @@ def test_a_named_run_is_gone_on_with_whatever_became_of_it(home):
     assert open_run(home, PLAN, run.name).done("sample") and Run(run.folder).why_left(
         datetime.now(UTC)
     )
+
+
+def test_a_run_is_not_promoted_under_another_base_than_it_was_trained_on(settings, store, home):
+    """`beyond promote RUN` without the --base of `beyond train` published a manifest that lied."""
+    run = sampled(home)
+    for step in ("label", "finetune", "evaluate"):
+        run.finish(step, {"base": "phi-2"} if step == "finetune" else {})
+    with pytest.raises(Misconfigured, match="trained on phi-2, and all-minilm-l6-v2 is set now"):
+        Cycle(run, settings, store, lambda line: None).step("promote")

@@ -31,7 +31,7 @@ class Server(ThreadingHTTPServer):
             0,
             0,
         )
-        self.fails_for = "nothing"
+        self.fails_for, self.busy_times = "nothing", 0
         super().__init__(("127.0.0.1", 0), Teaching)
 
     @property
@@ -66,7 +66,12 @@ class Teaching(BaseHTTPRequestHandler):
         if self.server.usage:
             out["usage"] = {"prompt_tokens": 100, "completion_tokens": 10}
         raw = json.dumps(out).encode()
-        self.send_response(503 if self.server.fails_for in text else 200)
+        with self.server.lock:
+            busy = self.server.busy_times > 0
+            self.server.busy_times -= busy
+        self.send_response(429 if busy else 400 if self.server.fails_for in text else 200)
+        if busy:
+            self.send_header("Retry-After", "1")
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
         self.wfile.write(raw)
@@ -123,9 +128,24 @@ def test_a_teacher_that_does_not_count_is_said_so_and_not_free(teaching, setting
     )
 
 
+def test_a_rate_limit_is_waited_for_as_long_as_the_server_asks(teaching, settings, tmp_path):
+    """Several questions at once run into it sooner; it used to end the step."""
+    teaching.busy_times = 3
+    begun = time.monotonic()
+    assert len(asked(teaching, settings, tmp_path, 6, 3).labels) == 6
+    assert teaching.asked == 9 and time.monotonic() - begun >= 1
+
+
+def test_a_server_that_stays_busy_is_a_temporary_failure(teaching, settings, tmp_path):
+    teaching.busy_times = 100
+    with pytest.raises(TemporaryFailure, match="429"):
+        asked(teaching, settings, tmp_path, 1, 1)
+    assert teaching.asked == 4
+
+
 def test_a_failure_stops_asking_and_answers_under_way_are_kept(teaching, settings, tmp_path):
     teaching.fails_for = "visit 5 "
-    with pytest.raises(TemporaryFailure, match="503"):
+    with pytest.raises(TemporaryFailure, match="400"):
         asked(teaching, settings, tmp_path, 200, 4)
     first = teaching.asked
     assert first < 60, "it went on asking a teacher that had failed"
