@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -38,7 +39,7 @@ def list_platforms() -> None:
 @click.option("--secret", help="instead of the configured ones")
 @command
 def test_platform(
-    name: str, payload: click.utils.LazyFile, headers: tuple[str, ...], key: str, secret: str | None
+    name: str, payload: BinaryIO, headers: tuple[str, ...], key: str, secret: str | None
 ) -> None:
     """Show how a payload would be verified and read; nothing is stored.
 
@@ -53,7 +54,7 @@ def test_platform(
 
     path, found = _described(name)
     settings = load_settings()
-    body: bytes = payload.read()  # type: ignore[assignment]
+    body = payload.read()
     pairs = [h.partition(":") for h in headers]
     delivery = Delivery({n.strip().lower(): v.strip() for n, _, v in pairs}, body, key)
     judged = bool(headers or key)
@@ -63,10 +64,11 @@ def test_platform(
     if judged:
         platform.verify(delivery)
     click.echo("proof: genuine" if judged else "proof: not judged (give --header or --key)")
-    for event in platform.parse(delivery) or [None]:
-        if event is None:
-            click.echo("no event for us: answered with 204")
-        elif event.deleted:
+    events = platform.parse(delivery)
+    if not events:
+        click.echo("no event for us: answered with 204")
+    for event in events:
+        if event.deleted:
             click.echo(f"delete {event.fields['external_id']} (event of {event.happened_at})")
         else:
             review = make_review(event.fields, settings.author_key)

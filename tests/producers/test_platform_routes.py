@@ -39,7 +39,10 @@ def client(settings, server, tmp_path):  # type: ignore[no-untyped-def]
     (tmp_path / "shop.toml").write_text(DESCRIPTION)
     (tmp_path / "shop.secret").write_text("new\nold\n")
     full = settings.model_copy(
-        update={"platforms": tmp_path, "platform_secrets": {"trustpilot": [SecretStr("hush")]}}
+        update={
+            "platforms": tmp_path,
+            "platform_secrets": {"trustpilot": [SecretStr("hush"), SecretStr("a/b ?")]},
+        }
     )
     return TestClient(create_app(full, server), raise_server_exceptions=False)
 
@@ -116,6 +119,7 @@ def test_a_missing_text_is_named_and_too_many_events_are_refused(client):
 def test_a_secret_address_opens_its_platform_only(client):
     body = {"events": []}
     assert client.post("/reviews/trustpilot/hush", json=body).status_code == 204
+    assert client.post("/reviews/trustpilot/a%2Fb%20%3F", json=body).status_code == 204
     assert client.post("/reviews/trustpilot/wrong", json=body).status_code == 401
     assert client.post("/reviews/trustpilot", json=body).status_code == 401
     assert client.post("/reviews/shop/hush", json=body).status_code == 401
