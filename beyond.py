@@ -14,6 +14,11 @@ COMMANDS = {
         "Read historical reviews from files into the queue.",
     ),
     "webhook": ("producers.commands", "webhook", "Serve POST /reviews for review platforms."),
+    "platforms": (
+        "producers.platform_commands",
+        "platforms",
+        "List and test review platforms; their addresses.",
+    ),
     "work": ("workers.commands", "work", "Analyse queued reviews."),
     "classify": ("workers.commands", "classify", "Run the emotion model alone on a file."),
     "write": ("workers.write_command", "write", "Write issues, feedback or replies for a file."),

@@ -182,7 +182,7 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
         responses={**answers, 202: {"model": Deliveries}, 200: {"model": Deliveries}, **empty},
         summary="A platform's webhook",
     )
-    @app.post("/reviews/{platform}/{key}", include_in_schema=False)
+    @app.post("/reviews/{platform}/{key:path}", include_in_schema=False)
     async def post_delivery(request: Request, platform: str, key: str = "") -> Response:
         taken = await receive(request, platform, key)
         if isinstance(taken, Response):

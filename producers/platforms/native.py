@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from producers.platforms.events import Delivery, Event
 from producers.platforms.proofs import Clock, check_secret, standard_webhooks
-from producers.platforms.values import load
+from producers.platforms.values import load, text_of
 from shared.errors import InvalidReview, Malformed, Misconfigured, Unauthorized
 from shared.review import Review
 
@@ -70,4 +70,5 @@ class Native:
         if unknown:
             name = unknown[0][:40].encode("utf-8", "replace").decode()
             raise InvalidReview(f"{name}: unknown field; there are {', '.join(FIELDS)}")
-        return [Event({"source": "webhook", **fields})]
+        texts = {n: text_of(v, n) if isinstance(v, str) else v for n, v in fields.items()}
+        return [Event({"source": "webhook", **texts})]

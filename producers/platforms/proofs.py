@@ -90,8 +90,8 @@ def standard_webhooks(
             Webhook(secret).sign(identity, datetime.fromtimestamp(seconds, UTC), text)
             for secret in secrets
         ]
-    except UnicodeDecodeError:
-        raise Unauthorized("signature refused: the body is not UTF-8") from None
+    except UnicodeError:  # of the body, or of an id that cannot be encoded
+        raise Unauthorized("signature refused: the body or the id is not UTF-8") from None
     fits = [_equal(one, wanted) for one in given.split(" ") for wanted in expected]
     if not identity or not any(fits):
         raise Unauthorized(f"signature refused: no {prefix}signature fits")
