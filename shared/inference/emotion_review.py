@@ -16,6 +16,9 @@ from shared.review import EMOTIONS, NEGATIVE, POSITIVE
 
 FILE = "review.npz"
 STARS = 6  # none, 1, 2, 3, 4, 5
+# Below this probability even the strongest emotion is none: "It is a shop." is neutral. Chosen on the
+# dev reviews, where 0.15 to 0.3 score alike; higher means more "neutral".
+LEAST = 0.22
 SHOWN = 3  # labellers name one to three emotions of a review
 _NEUTRAL = EMOTIONS.index("neutral")
 _POSITIVE = [EMOTIONS.index(e) for e in sorted(POSITIVE)]
@@ -97,13 +100,14 @@ class ReviewHead:
     def shown(self, row: np.ndarray, rating: float | None) -> tuple[str, ...]:
         """The strongest emotions, at most three, strongest first; "neutral" only where it outweighs all.
 
-        A writer who feels something shows at least one emotion: the strongest, even below the floor.
+        A writer who feels something shows at least one emotion: the strongest, even below the floor,
+        where it is no mere shadow (LEAST).
         """
         ranked = row.astype(np.float64).copy()
         against = {1: _POSITIVE, 5: _NEGATIVE}.get(round(rating), []) if rating else []
         ranked[against] -= self.polarity
         order = np.argsort(-ranked, kind="stable")
-        if order[0] == _NEUTRAL:
+        if order[0] == _NEUTRAL or ranked[order[0]] < LEAST:
             return ("neutral",)
         felt = [int(i) for i in order if i != _NEUTRAL][:SHOWN]
         over = [i for i in felt if ranked[i] >= self.floor] or felt[:1]
