@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.errors import InvalidReview
+from shared.language import language_of
 from shared.privacy import redact
 from shared.review import Review
 from shared.stream.names import BACKFILL, LIVE
@@ -39,6 +40,8 @@ def make_review(fields: dict[str, Any], author_key: bytes) -> Review:
     for name in ("text", "title"):
         if isinstance(values.get(name), str):
             values[name] = redact(values[name])
+    if isinstance(values.get("text"), str):
+        values["language"] = language_of(values["text"], values.get("language"))
     try:
         return Review.model_validate(values)
     except (ValidationError, ValueError) as error:

@@ -148,6 +148,10 @@ class Review(Frozen):
     created_at: datetime
     # Left out of records while true: stored reviews without it have a date, and stay as small.
     dated: bool = Field(default=True, exclude_if=lambda dated: bool(dated))
+    # ISO 639-1, found at intake; none where that is not sure. Neither id nor version depend on it.
+    language: str | None = Field(
+        default=None, pattern=r"^[a-z]{2}$", exclude_if=lambda language: language is None
+    )
 
     @field_validator("created_at")
     @classmethod

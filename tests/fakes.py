@@ -29,7 +29,9 @@ class FakeEmotions:
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def classify(self, texts: Sequence[str]) -> list[Emotions]:
+    def classify(
+        self, texts: Sequence[str], ratings: Sequence[float | None] | None = None
+    ) -> list[Emotions]:
         self.batches.append(len(texts))
         if (away := os.environ.get("FAKE_AWAY")) and os.path.exists(away):
             raise TemporaryFailure("the model server is away")

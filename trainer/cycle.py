@@ -107,7 +107,8 @@ class Cycle:
         without = [i for i, one in enumerate(found.labels) if not one.emotions]
         if without:
             felt = load_emotions(self.settings).classify(
-                [found.labels[i].review.text for i in without]
+                [found.labels[i].review.text for i in without],
+                [found.labels[i].review.rating for i in without],
             )
             for i, emotions in zip(without, felt, strict=True):
                 found.labels[i] = replace(found.labels[i], emotions=emotions.present)

@@ -1,5 +1,7 @@
 """`beyond train-emotions`: fine-tune MiniLM on GoEmotions, tune thresholds on dev, write an int8 ONNX folder.
 
+With labelled reviews, a head for whole reviews is learnt on top (trainer/emotion_review.py).
+
 Multi-label: sigmoid per label, binary cross-entropy over the 28 labels of Demszky et al. 2020. Mean
 pooling, as the sentence encoder was trained with. It does not know queues, stores or workers; it
 reads TSV files and writes a folder.
@@ -21,9 +23,10 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import AutoModel, AutoTokenizer
 
-from shared.errors import Misconfigured
 from shared.inference.emotions import MANIFEST, load_folder
 from shared.review import EMOTIONS
+from trainer.emotion_data import read_goemotions, read_labelled
+from trainer.emotion_review import learn_head
 
 MAX_TOKENS = 96  # 99.9% of GoEmotions comments are shorter
 
@@ -47,31 +50,6 @@ class MeanPooled(nn.Module):
         hidden = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         weight = mask[..., None].to(hidden.dtype)
         return self.head(self.drop((hidden * weight).sum(1) / weight.sum(1).clamp(min=1)))  # type: ignore[no-any-return]
-
-
-def read_goemotions(path: Path) -> tuple[list[str], np.ndarray]:
-    """Texts and float32 [rows, 28] targets of a GoEmotions TSV (text, label ids, comment id).
-
-    Raises:
-        Misconfigured: the file is missing or a line has another form.
-    """
-    if not path.exists():
-        raise Misconfigured(
-            f"{path} is missing; name the folder that holds GoEmotions' train.tsv and dev.tsv"
-        )
-    texts, rows = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            text, labels, _ = line.split("\t")
-            row = np.zeros(len(EMOTIONS), dtype=np.float32)
-            row[[int(i) for i in labels.split(",")]] = 1
-        except (ValueError, IndexError) as error:
-            raise Misconfigured(
-                f"{path}:{number}: expected text, label ids, comment id: {error}"
-            ) from error
-        texts.append(text)
-        rows.append(row)
-    return texts, np.stack(rows)
 
 
 def tune_thresholds(probabilities: np.ndarray, targets: np.ndarray) -> tuple[list[float], float]:
@@ -226,7 +204,51 @@ def _write(
         weight_type=QuantType.QInt8,
         op_types_to_quantize=["MatMul", "Gather", "Gemm"],
     )
+    for path in (exact, small):
+        expose_features(path)
     return _tune(data, out, {**recipe, "base": base.name}, say)
+
+
+def expose_features(path: Path) -> None:
+    """Let an exported file also put out what the review head reads: mean and maximum of the last hidden states.
+
+    Files that do so already stay as they are.
+    """
+    import onnx
+
+    model = onnx.load(str(path))
+    if len(model.graph.output) > 1:
+        return
+    # The last of each kind: the encoder's final normalisation, and the mean that the head is fed.
+    hidden = [n for n in model.graph.node if n.op_type == "LayerNormalization"][-1].output[0]
+    mean = [n for n in model.graph.node if n.op_type == "Div"][-1].output[0]
+    nodes = [
+        onnx.helper.make_node("Identity", [mean], ["mean"]),
+        onnx.helper.make_node("ReduceMax", [hidden], ["maximum"], axes=[1], keepdims=0),
+    ]
+    model.graph.node.extend(nodes)
+    for name in ("mean", "maximum"):
+        shape = ["rows", None]
+        model.graph.output.append(
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        )
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+
+
+def learn_reviews(folder: Path, labels: Path, say: Any = print) -> dict[str, Any]:
+    """Learn the review head for the encoder in `folder` and put it, and what was measured, there.
+
+    Returns:
+        The manifest.
+    """
+    expose_features(folder / "model.onnx")
+    head, facts = learn_head(load_folder(folder, str(folder)), read_labelled(labels), say)
+    head.save(folder)
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+    manifest |= {"languages": ["en"], "reviews": facts}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    return manifest
 
 
 def _tune(data: Path, out: Path, recipe: dict[str, Any], say: Any) -> dict[str, Any]:
@@ -234,6 +256,7 @@ def _tune(data: Path, out: Path, recipe: dict[str, Any], say: Any) -> dict[str, 
     texts, targets = read_goemotions(data / "dev.tsv")
     manifest: dict[str, Any] = {
         "labels": list(EMOTIONS),
+        "languages": ["en"],  # the encoder's, and both data sets'
         "thresholds": [0.5] * len(EMOTIONS),
         "recipe": recipe,
     }

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import redis
 
 from shared.inference.emotions import load_emotions
+from shared.language import MATCHER_LANGUAGES
 from shared.settings import Settings
 from shared.stream.store import Store, store_of
 from workers.alarms import LASTS_SECONDS
@@ -25,7 +26,11 @@ def build_pipeline(
         ModelUnavailable: weights are missing.
     """
     store = store_of(settings, connection)
-    return Pipeline(store, load_emotions(settings, tick), build_writer(settings, store, tick))
+    emotions, writer = load_emotions(settings, tick), build_writer(settings, store, tick)
+    # A language model reads what it was taught, and nobody knows what that is; the matcher's encoder
+    # and its playbook are English, and a foreign review would get a line at random.
+    read = MATCHER_LANGUAGES if isinstance(writer, MatchedWriter) else ()
+    return Pipeline(store, emotions, writer, emotions_read=emotions.languages, insights_read=read)
 
 
 def build_writer(

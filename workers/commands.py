@@ -68,7 +68,8 @@ def work(burst: bool, count: int) -> None:
 def classify(source: Path, target: Path) -> None:
     """Classify the `text` of each line of SOURCE (JSON lines) into TARGET; order kept, no queue, no store.
 
-    Each line gets `emotions` (28 probabilities) and `present`; its other fields stay.
+    Each line gets `emotions` (28 probabilities) and `present`; its other fields stay. A line's stars
+    (`rating` or `stars`, 1 to 5) are read, too.
     """
     from shared.inference.emotions import load_emotions
     from shared.settings import load_settings
@@ -99,9 +100,20 @@ def _record(source: Path, number: int, line: str) -> dict[str, Any]:
     return record
 
 
+def _stars(record: dict[str, Any]) -> float | None:
+    """The line's `rating`, else its `stars`, where that is a number of one to five."""
+    for name in ("rating", "stars"):
+        value = record.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= 5:
+            return float(value)
+    return None
+
+
 def _classify(classifier: Any, batch: list[dict[str, Any]], out: Any) -> int:
     for record, emotions in zip(
-        batch, classifier.classify([r["text"] for r in batch]), strict=True
+        batch,
+        classifier.classify([r["text"] for r in batch], [_stars(r) for r in batch]),
+        strict=True,
     ):
         shown = {**record, "emotions": emotions.probabilities, "present": list(emotions.present)}
         out.write(json.dumps(shown, ensure_ascii=False) + "\n")

@@ -18,6 +18,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 from shared.errors import TemporaryFailure
 from shared.inference.emotions import EmotionClassifier
 from shared.insight_rule import why_no_insight
+from shared.language import why_not_read
 from shared.review import Analysis, Insight, Review
 from shared.stream.store import Store
 from shared.telemetry import BATCH_REVIEWS, REVIEWS_DONE, STAGE_SECONDS, log
@@ -54,6 +55,8 @@ class Pipeline:
         emotions: classifies all.
         insights: writes for those that need it; None: emotions only.
         clock: seconds, monotonic.
+        emotions_read: languages (ISO 639-1) that the classifier reads; empty: whatever comes.
+        insights_read: the same of the writer.
     """
 
     def __init__(
@@ -62,7 +65,11 @@ class Pipeline:
         emotions: EmotionClassifier,
         insights: InsightWriter | None,
         clock: Callable[[], float] = time.perf_counter,
+        *,
+        emotions_read: Sequence[str] = (),
+        insights_read: Sequence[str] = (),
     ) -> None:
+        self._emotions_read, self._insights_read = emotions_read, insights_read
         self._store, self._emotions, self._insights, self._clock = store, emotions, insights, clock
         self._log = log("pipeline")
 
@@ -113,8 +120,14 @@ class Pipeline:
         """One Analysis per review, same order; nothing is saved."""
         seconds: dict[str, float] = {}
         with self._timed("emotions", seconds):
-            emotions = self._emotions.classify([_spoken(r) for r in reviews])
-        reasons = [why_no_insight(r, e) for r, e in zip(reviews, emotions, strict=True)]
+            read = self._emotions.classify(
+                [_spoken(r) for r in reviews], [r.rating for r in reviews]
+            )
+        emotions = [self._claimed(r, e) for r, e in zip(reviews, read, strict=True)]
+        reasons = [
+            why_not_read(r.language, self._insights_read) or why_no_insight(r, e)
+            for r, e in zip(reviews, emotions, strict=True)
+        ]
         need = [i for i, reason in enumerate(reasons) if reason is None]
         insights: dict[int, Insight | str] = {}
         if self._insights is None:
@@ -149,6 +162,14 @@ class Pipeline:
                 )
             )
         return out
+
+    def _claimed(self, review: Review, emotions: Emotions) -> Emotions:
+        """The emotions as found; none is present where the classifier does not read the review's language.
+
+        "neutral" would be a claim, too. The probabilities stay, as what the model put out.
+        """
+        unread = why_not_read(review.language, self._emotions_read)
+        return emotions.model_copy(update={"present": ()}) if unread else emotions
 
     @contextmanager
     def _timed(self, stage: str, seconds: dict[str, float]):  # type: ignore[no-untyped-def]

@@ -53,7 +53,8 @@ def write(task: str, adapter: str, source: Path, target: Path) -> None:
         for start in range(0, len(records), _STEP):
             part = records[start : start + _STEP]
             reviews = [review for _, review in part]
-            felt = [e.present for e in emotions.classify([review.text for review in reviews])]
+            texts, ratings = [r.text for r in reviews], [r.rating for r in reviews]
+            felt = [e.present for e in emotions.classify(texts, ratings)]
             for (record, review), raw in zip(part, answers(reviews, felt), strict=True):
                 out.write(
                     json.dumps({**record, **_shown(task, raw, review)}, ensure_ascii=False) + "\n"

@@ -1,10 +1,11 @@
-"""EmotionClassifier: texts in, 28 probabilities and the present emotions out, long texts read whole.
+"""EmotionClassifier: reviews in, 28 probabilities and the present emotions out, long texts read whole.
 
 Two engines behind one protocol: an int8 ONNX file (laptop preset; what `beyond train-emotions`
-writes) and any transformers sequence classifier with the 28 GoEmotions labels (gpu preset). A
-review is cut into windows of whole sentences and each label takes its highest probability over the
-windows: one furious sentence in a long calm review is still found, and nothing is cut off. It does
-not know reviews' origin, storage or queues.
+writes) and any transformers sequence classifier with the 28 GoEmotions labels (gpu preset). A text
+is cut into windows of whole sentences, so nothing is cut off. The packaged model has a review head
+(shared/inference/emotion_review.py); without one, each label takes its highest probability over the
+windows. What is said of a text does not depend on the texts beside it. It does not know reviews'
+origin, storage or queues.
 """
 
 from __future__ import annotations
@@ -18,13 +19,20 @@ from typing import Any, Protocol
 import numpy as np
 
 from shared.errors import ModelUnavailable
-from shared.inference.batching import token_batches, windows
+from shared.inference.batching import windows
+from shared.inference.emotion_engines import Engine, onnx_engine, transformers_engine
+from shared.inference.emotion_review import FILE as REVIEW_HEAD
+from shared.inference.emotion_review import ReviewHead, features
 from shared.inference.weights import resolve
 from shared.review import EMOTIONS, Emotions
 from shared.settings import Settings
 
 MANIFEST = "emotions.json"
 WINDOW_TOKENS = 64  # about three sentences; GoEmotions comments average 16 tokens. Measured: see the model card.
+# The review head reads up to so many tokens in one pass; 95% of the labelled reviews are shorter.
+REVIEW_WINDOW_TOKENS = 254
+# Texts whose features are held at a time.
+_CHUNK_TEXTS = 256
 _SENTENCE = re.compile(r"(?<=[.!?…。！？])\s+|\n+")
 
 
@@ -33,97 +41,110 @@ class EmotionClassifier(Protocol):
 
     name: str
 
-    def classify(self, texts: Sequence[str]) -> list[Emotions]:
-        """One Emotions per text, same order."""
+    def classify(
+        self, texts: Sequence[str], ratings: Sequence[float | None] | None = None
+    ) -> list[Emotions]:
+        """One Emotions per review, same order; `ratings` in stars, none where unknown."""
         ...
 
 
 class WindowedClassifier:
-    """Windows, batches, max-pooling and thresholds around a function from padded token ids to logits.
+    """Windows, pooling and thresholds around an engine that turns token ids into logits.
 
     Args:
         name: what is written into an Analysis.
         tokenizer: a fast tokenizer.
-        logits: (ids int64 [rows, tokens], mask int64 [rows, tokens]) -> float32 [rows, 28], in
-            `labels` order.
+        engine: rows of token ids -> per row its float32 [28] logits in `labels` order, and features.
         labels: label of each logit.
-        thresholds: probability from which a label counts as present, in `labels` order.
-        budget: padded tokens per batch.
-        tick: called after every batch, so that a watchdog sees progress.
+        thresholds: probability from which a label of a comment counts as present, in `labels` order.
+        head: judges whole reviews by the engine's features and the stars; None: thresholds do.
+        languages: ISO 639-1 codes of what the model reads; empty: not known.
     """
 
     def __init__(
         self,
         name: str,
         tokenizer: Any,
-        logits: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        engine: Engine,
         labels: Sequence[str],
         thresholds: Sequence[float],
         *,
-        budget: int = 1024,
-        tick: Callable[[], None] = lambda: None,
+        head: ReviewHead | None = None,
+        languages: Sequence[str] = (),
         window_tokens: int = WINDOW_TOKENS,
     ) -> None:
         if sorted(labels) != sorted(EMOTIONS):
             raise ModelUnavailable(f"{name}: its labels are not the 28 of GoEmotions")
-        self.name, self._tokenizer, self._logits, self._window = (
-            name,
-            tokenizer,
-            logits,
-            window_tokens,
-        )
+        self.name, self.languages = name, tuple(languages)
+        self._tokenizer, self._engine, self._head = tokenizer, engine, head
+        self._window = window_tokens
         self._order = [list(labels).index(e) for e in EMOTIONS]
         self._thresholds = np.asarray(thresholds, dtype=np.float32)[self._order]
-        self._budget, self._tick = budget, tick
-        around = tokenizer("")[
-            "input_ids"
-        ]  # [CLS] [SEP] or <s> </s>: what the model puts around a text
+        around = tokenizer("")["input_ids"]  # what the model puts around a text
         self._ends = around[: len(around) // 2], around[len(around) // 2 :]
 
-    def classify(self, texts: Sequence[str]) -> list[Emotions]:
-        """One Emotions per text, same order. Cost: one forward per `budget` padded tokens of all windows together."""
-        return [self._present(row) for row in self.probabilities(texts)]
+    def classify(
+        self, texts: Sequence[str], ratings: Sequence[float | None] | None = None
+    ) -> list[Emotions]:
+        """One Emotions per review, same order. Cost: one forward over every token, once.
 
-    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """float32 [texts, 28] in the order of EMOTIONS: the maximum over each text's windows."""
-        rows: list[list[int]] = []
-        owner: list[int] = []
-        for index, text in enumerate(texts):
-            for piece in self._windows(text):
-                rows.append(piece)
-                owner.append(index)
-        out = np.zeros((len(texts), len(EMOTIONS)), dtype=np.float32)
-        for batch in token_batches([len(r) for r in rows], self._budget):
-            width = max(len(rows[i]) for i in batch)
-            ids = np.full((len(batch), width), self._tokenizer.pad_token_id or 0, dtype=np.int64)
-            mask = np.zeros((len(batch), width), dtype=np.int64)
-            for at, i in enumerate(batch):
-                ids[at, : len(rows[i])] = rows[i]
-                mask[at, : len(rows[i])] = 1
-            found = 1 / (1 + np.exp(-self._logits(ids, mask)[:, self._order]))
-            np.maximum.at(out, [owner[i] for i in batch], found)
-            self._tick()
+        Stars matter where the model has a review head: the same words are kinder at three than at one.
+        """
+        if self._head is None:
+            return [_emotions(row, self._over(row)) for row in self.probabilities(texts)]
+        head, out = self._head, []
+        stars = ratings if ratings is not None else [None] * len(texts)
+        for found, rating in zip(self.features(texts), stars, strict=True):
+            row = head.probabilities(found, rating)
+            out.append(_emotions(row, head.shown(row, rating)))
         return out
 
-    def _windows(self, text: str) -> list[list[int]]:
+    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 [texts, 28] in the order of EMOTIONS, as GoEmotions' comments are read: the maximum over windows."""
+        out = np.zeros((len(texts), len(EMOTIONS)), dtype=np.float32)
+        for index, ran in enumerate(self._run(texts, self._window)):
+            logits = np.stack([found[0] for _, found in ran])[:, self._order]
+            out[index] = (1 / (1 + np.exp(-logits))).max(0)
+        return out
+
+    def features(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """What the review head judges by, one float32 array a text."""
+        return [
+            features([(tokens, f[0][self._order], f[1], f[2]) for tokens, f in ran])
+            for ran in self._run(texts, REVIEW_WINDOW_TOKENS)
+        ]
+
+    def _run(self, texts: Sequence[str], limit: int) -> list[list[tuple[int, list[np.ndarray]]]]:
+        """Per text and window: tokens and what the engine found."""
+        out: list[list[tuple[int, list[np.ndarray]]]] = []
+        for start in range(0, len(texts), _CHUNK_TEXTS):
+            cut = [self._windows(text, limit) for text in texts[start : start + _CHUNK_TEXTS]]
+            found = iter(self._engine([row for rows in cut for row in rows]))
+            out += [[(len(row), next(found)) for row in rows] for rows in cut]
+        return out
+
+    def _windows(self, text: str, limit: int) -> list[list[int]]:
         """Token ids of each window, with the model's own start and end tokens."""
         pieces: list[list[int]] = []
         sentences = [s for s in _SENTENCE.split(text) if s.strip()] or [text]
         for ids in self._tokenizer(sentences, add_special_tokens=False)["input_ids"]:
             # A "sentence" without full stops may be a whole page: cut it, or it would be one
             # over-long window.
-            pieces += [ids[i : i + self._window] for i in range(0, len(ids), self._window)] or [[]]
+            pieces += [ids[i : i + limit] for i in range(0, len(ids), limit)] or [[]]
         begin, end = self._ends
-        packed = windows([len(p) for p in pieces], self._window)
+        packed = windows([len(p) for p in pieces], limit)
         return [[*begin, *(t for i in w for t in pieces[i]), *end] for w in packed]
 
-    def _present(self, row: np.ndarray) -> Emotions:
+    def _over(self, row: np.ndarray) -> tuple[str, ...]:
         over = [int(i) for i in np.argsort(-row, kind="stable") if row[i] >= self._thresholds[i]]
-        names = tuple(EMOTIONS[i] for i in over if EMOTIONS[i] != "neutral")
-        return Emotions(
-            probabilities={e: round(float(p), 4) for e, p in zip(EMOTIONS, row, strict=True)},
-            present=names or ("neutral",),
-        )
+        return tuple(EMOTIONS[i] for i in over if EMOTIONS[i] != "neutral") or ("neutral",)
+
+
+def _emotions(row: np.ndarray, present: tuple[str, ...]) -> Emotions:
+    return Emotions(
+        probabilities={e: round(float(p), 4) for e, p in zip(EMOTIONS, row, strict=True)},
+        present=present,
+    )
 
 
 def load_emotions(
@@ -153,54 +174,24 @@ def load_folder(
     budget: int = 1024,
     tick: Callable[[], None] = lambda: None,
 ) -> WindowedClassifier:
-    """A classifier from a folder: with `model.onnx` by ONNX Runtime, otherwise by transformers."""
-    name = name.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
-    manifest = json.loads((folder / MANIFEST).read_text()) if (folder / MANIFEST).exists() else {}
-    if (folder / "model.onnx").exists():
-        logits, labels = _onnx(folder, threads), manifest["labels"]
-    else:
-        logits, labels = _transformers(folder, device)
-    # 0.5 where nobody tuned: what a multi-label sigmoid was trained for.
-    thresholds = manifest.get("thresholds") or [0.5] * len(labels)
-    return WindowedClassifier(
-        name, _tokenizer(folder), logits, labels, thresholds, budget=budget, tick=tick
-    )
-
-
-def _tokenizer(folder: Path) -> Any:
+    """A classifier from a folder: with `model.onnx` by ONNX Runtime, otherwise by transformers in batches of `budget` tokens."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(str(folder))
-
-
-def _onnx(folder: Path, threads: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(
-        str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+    name = name.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
+    manifest = json.loads((folder / MANIFEST).read_text()) if (folder / MANIFEST).exists() else {}
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    if (folder / "model.onnx").exists():
+        engine, labels = onnx_engine(folder, threads, tick), manifest["labels"]
+    else:
+        pad = tokenizer.pad_token_id or 0
+        engine, labels = transformers_engine(folder, device, pad, budget, tick)
+    return WindowedClassifier(
+        name,
+        tokenizer,
+        engine,
+        labels,
+        # 0.5 where nobody tuned: what a multi-label sigmoid was trained for.
+        manifest.get("thresholds") or [0.5] * len(labels),
+        head=ReviewHead.load(folder) if (folder / REVIEW_HEAD).exists() else None,
+        languages=manifest.get("languages", ()),
     )
-    return lambda ids, mask: session.run(None, {"ids": ids, "mask": mask})[0]  # type: ignore[no-any-return]
-
-
-def _transformers(
-    folder: Path, device: str
-) -> tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], list[str]]:
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
-    model: Any = AutoModelForSequenceClassification.from_pretrained(
-        str(folder), dtype=torch.bfloat16
-    )
-    model = model.to(device).eval()
-
-    @torch.inference_mode()
-    def logits(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        out = model(
-            input_ids=torch.from_numpy(ids).to(device),
-            attention_mask=torch.from_numpy(mask).to(device),
-        )
-        return out.logits.float().cpu().numpy()  # type: ignore[no-any-return]
-
-    return logits, [model.config.id2label[i].lower() for i in range(model.config.num_labels)]
