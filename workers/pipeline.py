@@ -19,7 +19,7 @@ from shared.errors import TemporaryFailure
 from shared.inference.emotions import EmotionClassifier
 from shared.insight_rule import why_no_insight
 from shared.language import why_not_read
-from shared.review import Analysis, Insight, Review
+from shared.review import Analysis, Emotions, Insight, Review
 from shared.stream.store import Store
 from shared.telemetry import BATCH_REVIEWS, REVIEWS_DONE, STAGE_SECONDS, log
 from workers.insights import InsightWriter
