@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from shared.inference.clauses import clauses
-from shared.inference.playbook import TRADES
+
 from shared.inference.windows import tokens_in, windows_of
-from shared.review import THEMES
+from shared.review import THEMES, TRADES
 from trainer.reader_net import NO_THEME, UNKNOWN
 from trainer.readings import Quote, Reading
 

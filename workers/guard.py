@@ -22,7 +22,7 @@ def guarded(issues: Sequence[Issue], review: Review) -> list[Issue]:
             continue
         if any(issue.start < kept.end and kept.start < issue.end for kept in out):
             continue
-        flagged = offers_unsupported(issue.action, review.text)
+        flagged = offers_unsupported(issue.action or "", review.text)
         out.append(issue.model_copy(update={"flags": (UNSUPPORTED_OFFER,)}) if flagged else issue)
     return out
 

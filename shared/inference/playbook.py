@@ -9,13 +9,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
-# Trades by the words that fit them: a restaurant has a menu, an app has none. "any" is no trade.
-Trade = Literal[
-    "food", "lodging", "product", "clothing", "attraction", "travel", "app", "service"
-]
-TRADES: tuple[str, ...] = get_args(Trade)
+# In `for` beside the names of trades (shared.review.TRADES): fits all of them.
 ANY = "any"
 
 
