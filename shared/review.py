@@ -43,9 +43,7 @@ Theme = Literal[
 THEMES: tuple[str, ...] = Theme.__args__  # type: ignore[attr-defined]
 
 # Trades by the words that fit them: a restaurant has a menu, an app has none.
-Trade = Literal[
-    "food", "lodging", "product", "clothing", "attraction", "travel", "app", "service"
-]
+Trade = Literal["food", "lodging", "product", "clothing", "attraction", "travel", "app", "service"]
 TRADES: tuple[str, ...] = Trade.__args__  # type: ignore[attr-defined]
 
 # Order of GoEmotions (Demszky et al. 2020, https://arxiv.org/abs/2005.00547); "neutral" is the

@@ -5,6 +5,8 @@ It does not know training.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +15,7 @@ import numpy as np
 
 from shared.inference.confidence import Calibration
 from shared.inference.matcher import Candidate, Limits
-from shared.inference.matcher_folder import load_matcher, write_config
+from shared.inference.matcher_folder import CONFIG, load_matcher, write_config
 from shared.review import THEMES, TRADES, Review
 from trainer.metrics.labels_score import THEME, Shown, right
 from trainer.readings import Reading
@@ -27,8 +29,8 @@ _BINS = 10
 def as_review(one: Reading, *, told: bool = False) -> Review:
     """A reading's review as the matcher takes it; with its trade only if `told`."""
     return Review(
+        id=hashlib.sha256(one.key.encode()).hexdigest()[:20],
         source="labels",
-        external_id=one.key,
         text=one.text,
         rating=one.rating,
         category=one.trade if told and one.trade in TRADES else None,  # type: ignore[arg-type]
@@ -84,7 +86,9 @@ def fit(x: np.ndarray, y: np.ndarray) -> Calibration:
     return Calibration(tuple(map(float, weights)), float(model.intercept_[0] - weights @ mean))
 
 
-def threshold(confidence: np.ndarray, right_ones: np.ndarray, precision: float = PRECISION) -> float:
+def threshold(
+    confidence: np.ndarray, right_ones: np.ndarray, precision: float = PRECISION
+) -> float:
     """The lowest confidence from which on at least `precision` of the candidates are right."""
     order = np.argsort(-confidence)
     shares = np.cumsum(right_ones[order]) / np.arange(1, len(order) + 1)
@@ -104,10 +108,4 @@ def ece(confidence: np.ndarray, right_ones: np.ndarray) -> float:
 
 def folder_base(folder: Path) -> str:
     """The base that a matcher's config names."""
-    import json
-
-    from shared.inference.matcher_folder import CONFIG
-
     return str(json.loads((folder / CONFIG).read_text())["base"])
-
-

@@ -31,7 +31,9 @@ class RowModel:
         Whatever onnxruntime raises for a file that is none.
     """
 
-    def __init__(self, path: Path, threads: int = 0, tick: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, path: Path, threads: int = 0, tick: Callable[[], None] = lambda: None
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -48,7 +50,9 @@ class RowModel:
         # Longest first: the last rows to finish are short ones, and no thread waits for a long one.
         order = sorted(range(len(rows)), key=lambda i: -len(rows[i][self._names[0]]))
         out: list[list[np.ndarray]] = [[] for _ in rows]
-        for index, found in zip(order, self._pool.map(self._one, [rows[i] for i in order]), strict=True):
+        for index, found in zip(
+            order, self._pool.map(self._one, [rows[i] for i in order]), strict=True
+        ):
             out[index] = found
             self._tick()
         return out
