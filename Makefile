@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export BEYOND_HOME ?= $(CURDIR)/.beyond
 
-.PHONY: demo test install lint clean benchmarks
+.PHONY: demo test test-fast install lint clean benchmarks
 
 install: $(VENV)/.installed
 
@@ -29,12 +29,16 @@ demo: install
 	@echo "  BEYOND_WEBHOOK_TOKEN=secret beyond webhook     # POST /reviews, docs at /docs"
 
 test: install
-	$(BIN)/ruff check .
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# What needs no server, no model and no second process: well under a minute.
+test-fast: install
+	$(BIN)/python -m pytest -m "not server and not models and not slow"
 
 lint: install
-	$(BIN)/ruff check . && $(BIN)/mypy
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 benchmarks: install
 	$(BIN)/python benchmarks/queue_overhead.py

@@ -9,12 +9,16 @@ from typing import IO, Any
 from shared.review import Analysis, Review
 from shared.stream.store import Store
 
+# What spreadsheets take for the beginning of a formula (OWASP, "CSV injection").
+_FORMULA = tuple("=+-@\t\r")
+
 COLUMNS = (
     "id",
     "source",
     "external_id",
     "business",
     "created_at",
+    "dated",
     "rating",
     "text",
     "present_emotions",
@@ -42,6 +46,7 @@ def record(review: Review, analysis: Analysis | None) -> dict[str, Any]:
 def rows(review: Review, analysis: Analysis) -> list[dict[str, Any]]:
     """CSV rows of one analysed review: one per issue, at least one."""
     base: dict[str, Any] = {k: v for k, v in review.model_dump(mode="json").items() if k in COLUMNS}
+    base["dated"] = review.dated  # false: created_at is the time of import
     base["present_emotions"] = " ".join(analysis.emotions.present)
     base["insight_reason"] = analysis.insight_reason
     if analysis.insight is None:
@@ -87,5 +92,5 @@ def export(store: Store, out: IO[str], form: str, pending: bool = False) -> int:
 
 
 def _inert(value: Any) -> Any:
-    """A cell that no spreadsheet runs as a formula (OWASP, CSV injection)."""
-    return "'" + value if isinstance(value, str) and value[:1] in "=+-@\t\r" else value
+    """A cell that no spreadsheet runs as a formula; an empty one stays empty."""
+    return "'" + value if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -6,30 +6,40 @@ ahead of them nor outlive them. It does not know models or workers.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import redis
 
-from producers import formats
+from producers.columns import ColumnReader
 from producers.intake import Intake
+from producers.ratings import TOP_STARS
 from producers.readers import Bad, Source, rows
+from producers.rejects import Rejects
 from shared.errors import BeyondError, InvalidReview, Overloaded, TemporaryFailure
 from shared.review import Review
 
+# Reviews handed to intake at a time, and rows between two checkpoints: eight chunks of 64, so that
+# a round trip is shared by many and a kill repeats less than a second of reading.
 FLUSH_REVIEWS = 512
-_PATIENCE_SECONDS = 120  # how long a lost server is waited for
+# How long a lost server is waited for: a restart with a large AOF takes tens of seconds.
+_PATIENCE_SECONDS = 120
 
 
 @dataclass
 class Options:
-    """What the user asked for; `mapping` is --map, dates are aware UTC."""
+    """What the user asked for; `mapping` is --map, dates are aware UTC.
+
+    `imported_at` is what reviews without a date get. `since` excludes those, as `max_rating`
+    excludes reviews without a rating.
+    """
 
     mapping: dict[str, str] | None = None
     source: str = "file"
@@ -38,9 +48,10 @@ class Options:
     limit: int | None = None
     strict: bool = False
     dry_run: bool = False
-    undated: datetime = field(
-        default_factory=lambda: datetime.fromisoformat("2000-01-01T00:00:00+00:00")
-    )
+    date_format: str | None = None
+    day_first: bool | None = None
+    rating_scale: float = TOP_STARS
+    imported_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass
@@ -72,7 +83,7 @@ class Backfill:
         intake: where reviews go.
         connection: keeps the checkpoints.
         options: filters and switches.
-        rejects: file to which bad rows are appended as JSON lines.
+        rejects: file to which bad rows are appended as JSON lines, redacted.
         progress: called with (tally, source) after every flush.
     """
 
@@ -85,7 +96,7 @@ class Backfill:
         progress: Callable[[Tally, Source], None] = lambda t, s: None,
     ) -> None:
         self._intake, self._redis, self._options = intake, connection, options
-        self._rejects, self._progress = rejects, progress
+        self._rejects, self._progress = Rejects(rejects), progress
 
     def run(self, path: str) -> Tally:
         """Read one file (or "-") to its end, from where an earlier run stopped.
@@ -101,29 +112,39 @@ class Backfill:
         if tally.complete:
             return tally
         done, waiting = tally.row, []
-        read: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-        if self._options.mapping:
-            read = formats.by_map(self._options.mapping, self._options.source)
+        read = self._column_reader(source)
         for number, row in self._rows(source, tally):
             if number <= done:
                 continue
             try:
                 if isinstance(row, Bad):
                     raise InvalidReview(row.reason)
-                read = read or formats.detect(row)
                 review = self._review(read, row)
                 if review is None:
                     tally.filtered += 1
                 else:
                     waiting.append(review)
             except InvalidReview as error:
-                self._reject(source, number, row, error, tally)
+                self._reject(source, number, row, read, error)
+                tally.rejected += 1
             tally.row = number
             if len(waiting) >= FLUSH_REVIEWS:
                 self._flush(waiting, tally, key, source)
         tally.complete = self._options.limit is None
         self._flush(waiting, tally, key, source)
         return tally
+
+    def _column_reader(self, source: Source) -> ColumnReader:
+        options = self._options
+        return ColumnReader(
+            source,
+            options.mapping,
+            options.source,
+            options.date_format,
+            options.day_first,
+            options.rating_scale,
+            options.imported_at,
+        )
 
     def _rows(self, source: Source, tally: Tally) -> Iterator[tuple[int, dict[str, Any] | Bad]]:
         limit = self._options.limit
@@ -132,44 +153,38 @@ class Backfill:
                 return
             yield row
 
-    def _review(
-        self, read: Callable[[dict[str, Any]], dict[str, Any]], row: dict[str, Any]
-    ) -> Review | None:
+    def _review(self, read: ColumnReader, row: dict[str, Any]) -> Review | None:
         """The row as a Review, or None where a filter excludes it."""
-        try:
-            fields = read(row)
-        except KeyError as error:
-            raise InvalidReview(f"column {error} is missing") from None
-        fields["created_at"] = fields.get("created_at") or self._options.undated
-        review = self._intake.validate(fields)
-        if self._options.since and review.created_at < self._options.since:
+        review = self._intake.validate(read(row))
+        since, max_rating = self._options.since, self._options.max_rating
+        if since and (not review.dated or review.created_at < since):
             return None
-        if self._options.max_rating is not None and (
-            review.rating is None or review.rating > self._options.max_rating
-        ):
+        if max_rating is not None and (review.rating is None or review.rating > max_rating):
             return None
         return review
 
     def _reject(
-        self, source: Source, number: int, row: object, error: InvalidReview, tally: Tally
+        self,
+        source: Source,
+        number: int,
+        row: dict[str, Any] | Bad,
+        read: ColumnReader,
+        error: InvalidReview,
     ) -> None:
+        """Keep a bad row with its reason, or stop at it.
+
+        Raises:
+            StoppedAtBadLine: with --strict.
+        """
         if self._options.strict:
             raise StoppedAtBadLine(f"{source.name}: row {number}: {error}") from error
-        tally.rejected += 1
-        shown = (
-            row.line
-            if isinstance(row, Bad)
-            else json.dumps(row, default=str, ensure_ascii=False)[:200]
-        )
-        self._rejects.parent.mkdir(parents=True, exist_ok=True)
-        with self._rejects.open("a", encoding="utf-8") as out:
-            out.write(
-                json.dumps(
-                    {"file": source.name, "row": number, "reason": str(error), "begins": shown},
-                    ensure_ascii=False,
-                )
-                + "\n"
-            )
+        columns: list[str] = []
+        fields: dict[str, Any] = {}
+        if not isinstance(row, Bad):
+            columns = list(map(str, row))
+            with contextlib.suppress(InvalidReview):  # it may lack the very column that names it
+                fields = read.named(row)
+        self._rejects.add(source.name, number, str(error), columns, fields)
 
     def _flush(self, waiting: list[Review], tally: Tally, key: str | None, source: Source) -> None:
         if self._options.dry_run:
@@ -201,9 +216,13 @@ class Backfill:
         """Identity of file content and filters; None where there is nothing to resume (a pipe, a dry run)."""
         if source.size is None or self._options.dry_run:
             return None
-        wanted = repr(
-            (self._options.mapping, self._options.since, self._options.max_rating, source.size)
-        )
+        options = self._options
+        # What decides which rows become reviews. The last three only where given: keys that were
+        # made before these options existed stay valid.
+        chosen: list[object] = [options.mapping, options.since, options.max_rating, source.size]
+        chosen += [v for v in (options.date_format, options.day_first) if v is not None]
+        chosen += [options.rating_scale] if options.rating_scale != TOP_STARS else []
+        wanted = repr(tuple(chosen))
         return "b:backfill:" + hashlib.sha256(source.head + wanted.encode()).hexdigest()[:24]
 
     def _restore(self, key: str | None) -> Tally:

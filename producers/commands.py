@@ -20,12 +20,27 @@ from shared.cli import command, opened
     help="FIELD=COLUMN,... for any CSV or JSON lines, e.g. text=body,rating=stars",
 )
 @click.option("--source", default="file", show_default=True, help="name of the source, with --map")
-@click.option("--since", type=click.DateTime(), help="only reviews written at or after this (UTC)")
+@click.option(
+    "--since", type=click.DateTime(), help="only reviews known to be written at or after this (UTC)"
+)
 @click.option(
     "--max-rating", type=click.FloatRange(1, 5), help="only reviews with at most so many stars"
 )
 @click.option(
     "--limit", type=click.IntRange(1), help="stop after so many accepted reviews per file"
+)
+@click.option("--date-format", help="how dates are written, as for strptime, e.g. '%d.%m.%Y %H:%M'")
+@click.option(
+    "--day-first/--month-first",
+    default=None,
+    help="what 03/04/2026 means, where no date of the file tells",
+)
+@click.option(
+    "--rating-scale",
+    type=click.FloatRange(1),
+    default=5,
+    show_default=True,
+    help="the best grade of plain numbers; '8/10' and '80%' say it themselves",
 )
 @click.option("--strict", is_flag=True, help="stop at the first bad row")
 @click.option("--dry-run", is_flag=True, help="read and validate, store nothing")
@@ -42,6 +57,9 @@ def backfill(
     since: datetime | None,
     max_rating: float | None,
     limit: int | None,
+    date_format: str | None,
+    day_first: bool | None,
+    rating_scale: float,
     strict: bool,
     dry_run: bool,
     rejects: Path | None,
@@ -50,6 +68,7 @@ def backfill(
 
     Yelp, yelp_review_full, Kaggle's yelp.csv, Amazon 2023, or any CSV/JSON lines by --map; plain,
     .gz, .zst, Parquet. Run it again after an interruption: it continues where it stopped.
+    Reviews without a date get the time of import and are marked so.
     """
     from datetime import UTC
 
@@ -63,6 +82,9 @@ def backfill(
         source=source,
         max_rating=max_rating,
         limit=limit,
+        date_format=date_format,
+        day_first=day_first,
+        rating_scale=rating_scale,
         strict=strict,
         since=since.replace(tzinfo=UTC) if since else None,
         dry_run=dry_run,

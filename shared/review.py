@@ -43,9 +43,7 @@ Theme = Literal[
 THEMES: tuple[str, ...] = Theme.__args__  # type: ignore[attr-defined]
 
 # Trades by the words that fit them: a restaurant has a menu, an app has none.
-Trade = Literal[
-    "food", "lodging", "product", "clothing", "attraction", "travel", "app", "service"
-]
+Trade = Literal["food", "lodging", "product", "clothing", "attraction", "travel", "app", "service"]
 TRADES: tuple[str, ...] = Trade.__args__  # type: ignore[attr-defined]
 
 # Order of GoEmotions (Demszky et al. 2020, https://arxiv.org/abs/2005.00547); "neutral" is the
@@ -108,16 +106,30 @@ def _clean(value: object) -> object:
 CleanText = Annotated[str, BeforeValidator(_clean)]
 
 
-def review_id(source: str, external_id: str | None, text: str, created_at: datetime) -> str:
+# What stands for the date in the id of a review without one. Version 0.1 stored such reviews with
+# this date; keeping it keeps their ids, so that importing their file again finds them.
+_UNDATED = "2000-01-01T00:00:00+00:00"
+
+
+def review_id(
+    source: str,
+    external_id: str | None,
+    text: str,
+    created_at: datetime | None,
+    about: tuple[str, ...] = (),
+) -> str:
     """Deterministic id: 20 characters of base 32, 96 bits of SHA-256 over what identifies the review.
 
     Source and external_id where the platform gives one; otherwise source, text and created_at.
+    Without a date (None) source, text and `about` (business and author, as far as known) must do:
+    the time of import would give the same review another id at every import.
     """
-    parts = (
-        [source, external_id]
-        if external_id
-        else [source, text, created_at.astimezone(UTC).isoformat()]
-    )
+    if external_id:
+        parts = [source, external_id]
+    elif created_at is None:
+        parts = [source, text, _UNDATED, *about]
+    else:
+        parts = [source, text, created_at.astimezone(UTC).isoformat()]
     digest = hashlib.sha256("\x1f".join(parts).encode()).digest()[:12]
     return base64.b32encode(digest).decode().rstrip("=").lower()
 
@@ -126,6 +138,7 @@ class Review(Frozen):
     """One review as it is stored. Times are aware UTC; rating is 1-5 stars or none; author is a keyed hash.
 
     `category` is the trade of the business; the models infer it where it is None.
+    `dated` is False where nobody knows when it was written; created_at is then the time of import.
     """
 
     id: str = Field(pattern=_ID)
@@ -135,10 +148,12 @@ class Review(Frozen):
     rating: float | None = Field(default=None, ge=1, le=5)
     title: CleanText | None = Field(default=None, max_length=500)
     business: str | None = Field(default=None, max_length=200)
-    category: Trade | None = None
+    category: Trade | None = Field(default=None, exclude_if=lambda trade: trade is None)
     author: str | None = Field(default=None, max_length=64)
     url: str | None = Field(default=None, max_length=2000)
     created_at: datetime
+    # Left out of records while true: stored reviews without it have a date, and stay as small.
+    dated: bool = Field(default=True, exclude_if=lambda dated: bool(dated))
 
     @field_validator("created_at")
     @classmethod
@@ -160,7 +175,11 @@ class Review(Frozen):
                 moment = created if created.tzinfo else created.replace(tzinfo=UTC)
                 text = str(_clean(values["text"]))
                 external = str(external) if external else None
-                identity = review_id(source, external, text, moment)
+                known = [str(values[k]) for k in ("business", "author") if values.get(k)]
+                undated = str(values.get("dated", True)).lower() in {"false", "0"}
+                identity = review_id(
+                    source, external, text, None if undated else moment, tuple(known)
+                )
                 return {**values, "id": identity, "external_id": external}
         return values
 

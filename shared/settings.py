@@ -1,5 +1,6 @@
 """Settings: the only reader of the environment (prefix BEYOND_), and the two presets.
 
+Commands that start others hand the environment on; nothing else reads it (tests/test_architecture).
 It knows names, types and defaults; it does not connect, load or create anything.
 """
 
@@ -55,6 +56,9 @@ class Settings(BaseSettings):
     home: Path = Field(
         default_factory=lambda: Path.home() / ".beyond", description="server data, caches, adapters"
     )
+    server_config: str = Field(
+        default="", description="of the embedded server, beside our own: 'name value;name value'"
+    )
     redis_url: SecretStr | None = Field(
         default=None, description="redis://, rediss://, unix://, sentinel://; else embedded"
     )
@@ -67,6 +71,12 @@ class Settings(BaseSettings):
     emotion_model: str = ""
     insight_writer: Literal["", "matched", "generated"] = Field(
         default="", description="or set BEYOND_INSIGHT_MODEL"
+    )
+    confidence: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="matched issues are shown from this probability of being right; default: the model's own",
     )
     insight_model: str = Field(
         default="", description="language model of the generated writer, of replies; or none"

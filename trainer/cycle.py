@@ -7,7 +7,7 @@ not repeated. It knows the order and the data between the steps, not how any of 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ from shared.inference.weights import file_sha256, resolve
 from shared.settings import MATCHER_BASE, Settings, base_name
 from shared.stream.store import Store
 from trainer import label as labelling
-from trainer import matcher, report
+from trainer import matcher, readings, report
 from trainer import promote as gate
 from trainer import sample as sampling
+from trainer.calibrate import calibrate
 from trainer.evaluate import Arm, Scored, evaluate
-from trainer.examples import examples, held, held_out, read_labels
+from trainer.examples import Label, examples, held, held_out, read_labels
 from trainer.finetune import RECIPES, Recipe, finetune
 from trainer.marks import read_marks
 from trainer.run import STEPS, Run
@@ -140,21 +141,7 @@ class Cycle:
         train = [one for one in labels if not held_out(f"dev {one.review.id}", _DEV_SHARE)]
         tasks = (plan.task, *plan.also)
         if self.matched:
-            # The bank takes every label: more written problems can only help to find a near one.
-            out = self.run.folder / "adapter"
-            base = resolve(f"wheel:{MATCHER_BASE}", self.settings.cache)
-            marks = read_marks(Path(plan.marks), self.store.reviews) if plan.marks else []
-            facts = matcher.train(
-                labels,
-                base,
-                out,
-                marks=marks,
-                epochs=int(plan.epochs or matcher.EPOCHS),
-                rate=plan.rate or matcher.RATE,
-                checkpoints=self.run.folder / "checkpoints",
-                say=self.say,
-            )
-            return dict(facts)
+            return self._train_matcher(labels)
         recipe = chosen_recipe(plan.recipe, epochs=plan.epochs, rate=plan.rate)
         model, tokenizer = load_base(self.settings, room=3.0)
         start = self._champion()[1] if plan.from_champion else None
@@ -169,6 +156,32 @@ class Cycle:
             say=self.say,
         )
         return dict(facts)
+
+    def _train_matcher(self, labels: Sequence[Label]) -> dict[str, Any]:
+        """Train on all that was marked, and fit its confidence on the dev split of --labels."""
+        plan, out = self.run.plan, self.run.folder / "adapter"
+        base = resolve(f"wheel:{MATCHER_BASE}", self.settings.cache)
+        lines, finder = readings.read_playbook(matcher.PLAYBOOK)
+        found = readings.of_labels(labels, finder)
+        if plan.marks:
+            marks = read_marks(Path(plan.marks), self.store.reviews)
+            found += readings.of_marks(marks, finder)
+        labelled = readings.read_readings(Path(plan.labels), finder) if plan.labels else []
+        dev = [one for one in labelled if readings.in_dev(one.key)]
+        known = {one.text for one in dev}
+        found = [one for one in found if one.text not in known]
+        found += [one for one in labelled if not readings.in_dev(one.key)]
+        facts = matcher.train(
+            found,
+            lines,
+            base,
+            out,
+            epochs=int(plan.epochs or matcher.EPOCHS),
+            rate=plan.rate or matcher.RATE,
+            checkpoints=self.run.folder / "checkpoints",
+            say=self.say,
+        )
+        return {**facts, **(calibrate(out, dev) if dev else {})}
 
     @property
     def matched(self) -> bool:

@@ -104,7 +104,7 @@ def train(
 
 
 def heard(lines: Sequence[Line]) -> torch.Tensor:
-    """bool [trades + 1, lines]: which trade may hear which line; the last row, of no trade, all."""
+    """Bool [trades + 1, lines]: which trade may hear which line; the last row, of no trade, all."""
     rows = [[line.fits([trade]) for line in lines] for trade in TRADES]
     return torch.tensor([*rows, [True] * len(lines)])
 
@@ -169,7 +169,6 @@ def write(
     lines: Sequence[Line],
     base: Path,
     out: Path,
-    limits: Limits = Limits(),
     calibration: Calibration = UNFITTED,
     show: float = 0.5,
 ) -> None:
@@ -182,4 +181,4 @@ def write(
     shutil.copy(base / "tokenizer.json", out / "tokenizer.json")
     np.save(out / "lines.npy", vectors.astype(np.float16))
     write_lines(out / "playbook.jsonl", lines)
-    write_config(out, base.name, limits, calibration, show)
+    write_config(out, base.name, Limits(), calibration, show)

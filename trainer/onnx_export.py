@@ -10,7 +10,12 @@ from torch import nn
 
 
 def export_int8(
-    network: nn.Module, inputs: Sequence[str], outputs: Sequence[str], path: Path, *, keep: Path | None = None
+    network: nn.Module,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    path: Path,
+    *,
+    keep: Path | None = None,
 ) -> None:
     """Export a network of int64 [rows, tokens] inputs, with int8 weights per channel.
 

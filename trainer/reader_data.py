@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from shared.inference.clauses import clauses
-
 from shared.inference.windows import tokens_in, windows_of
 from shared.review import THEMES, TRADES
 from trainer.reader_net import NO_THEME, UNKNOWN
@@ -52,13 +51,13 @@ def _targets(window: dict[str, Any], one: Reading) -> dict[str, Any]:
         inside = tokens_in(window, start, end)
         if not inside:
             continue
-        theme, quote = _evidence(start, end, one)
-        begins = None if quote is None else quote is not before
+        theme, found = _evidence(start, end, one)
+        begins = None if found is None else found is not before
         rank = None
-        if quote is not None and quote.rank is not None:
-            rank = 1 - quote.rank / max(1, len(one.quotes))
+        if found is not None and found.rank is not None:
+            rank = 1 - found.rank / max(1, len(one.quotes))
         window["clauses"].append((inside[0], inside[-1] + 1, theme, begins, rank))
-        before = quote
+        before = found
     return window
 
 

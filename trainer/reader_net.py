@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from transformers import AutoModel
 
 from shared.inference.batching import padded
-
 from shared.review import THEMES, TRADES
 
 # Cosines are small numbers: divided by this they make a softmax that can be sure (0.07 as in CLIP,

@@ -91,7 +91,8 @@ def read_playbook(path: Path) -> tuple[list[Line], Lines]:
     """The playbook with the sentences that its lines once had (`was`)."""
     from shared.inference.playbook import read_lines
 
-    lines, was = read_lines(path), {}
+    lines = read_lines(path)
+    was: dict[str, list[int]] = {}
     for index, row in enumerate(path.read_text(encoding="utf-8").splitlines()):
         if before := json.loads(row).get("was"):
             was.setdefault(before, []).append(index)
@@ -112,7 +113,15 @@ def read_readings(path: Path, lines: Lines) -> list[Reading]:
             trade = _TRADE_OF.get(kind) or ("food" if _FOOD.search(row["text"]) else "service")
             quotes = tuple(_quotes(row, lines, trade))
             out.append(
-                Reading(row["key"], kind, row["text"], row["stars"], trade, quotes, tuple(row["emotions"]))
+                Reading(
+                    row["key"],
+                    kind,
+                    row["text"],
+                    row["stars"],
+                    trade,
+                    quotes,
+                    tuple(row["emotions"]),
+                )
             )
         except (ValueError, KeyError, TypeError) as error:
             raise Misconfigured(f"{path}:{number}: not a labelled review: {error}") from None

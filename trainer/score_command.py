@@ -28,12 +28,14 @@ from shared.cli import command, table
 @command
 def score(labels: Path, dev: bool, known_trade: bool, as_json: bool, picture: Path | None) -> None:
     """How the models that serve agree with a careful reader, by kind of review (a key's part before `:`)."""
+    from shared.inference.emotions import load_emotions
     from shared.settings import load_settings
     from trainer import readings
     from trainer.matcher import PLAYBOOK
     from trainer.metrics.labels_score import MEANING
     from trainer.score import score as scored
     from trainer.score import table as rows
+    from trainer.serving import serving
 
     settings = load_settings()
     lines, finder = readings.read_playbook(PLAYBOOK)
@@ -43,7 +45,8 @@ def score(labels: Path, dev: bool, known_trade: bool, as_json: bool, picture: Pa
         found = [one for one in found if readings.in_dev(one.key)]
     out = scored(
         found,
-        settings,
+        *serving(settings),
+        load_emotions(settings),
         places,
         known_trade=known_trade,
         say=lambda line: click.echo(f"\r{line}", nl=False, err=True),
@@ -57,7 +60,7 @@ def score(labels: Path, dev: bool, known_trade: bool, as_json: bool, picture: Pa
     if as_json:
         click.echo(json.dumps(facts, indent=1))
         return
-    table(f"Scores of {out.adapter}", ["kind", "reviews", *MEANING], rows(out))
+    table(f"Scores of {out.name}", ["kind", "reviews", *MEANING], rows(out))
     for name, meaning in MEANING.items():
         click.echo(f"{name:<15} {meaning}")
     click.echo(f"calibration error of confidence (ECE, ten bins): {facts['calibration_error']}")

@@ -36,7 +36,7 @@ def _bars(axes: Any, scores: Scores) -> None:
         left = [index + (place - 1.5) * _BAR for index in range(len(kinds))]
         axes.bar(left, heights, _BAR, color=colour, label=name)
     labels = [f"{kind}\n{scores.reviews[kind]}" for kind in kinds]
-    axes.set(title=f"Right of what {scores.adapter} shows", ylim=(0, 1), ylabel="share")
+    axes.set(title=f"Right of what {scores.name} shows", ylim=(0, 1), ylabel="share")
     axes.set_xticks(range(len(kinds)), labels, fontsize=8)
     axes.legend(ncols=len(_DRAWN), fontsize=8, loc="upper right")
     axes.grid(axis="y", alpha=0.3)

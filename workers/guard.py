@@ -47,13 +47,20 @@ def urgency(issues: Sequence[Issue], review: Review, emotions: Emotions) -> tupl
 
 
 def insight(
-    issues: Sequence[Issue], review: Review, emotions: Emotions, adapter: str, prompt_version: str
+    issues: Sequence[Issue],
+    review: Review,
+    emotions: Emotions,
+    adapter: str,
+    prompt_version: str,
+    *,
+    unsure: Sequence[Issue] = (),
 ) -> Insight:
-    """The guarded Insight of one review."""
+    """The guarded Insight of one review; what is unsure has no say in its urgency."""
     kept = guarded(issues, review)
     level, reason = urgency(kept, review, emotions)
     return Insight(
         issues=tuple(kept),
+        unsure=tuple(guarded(unsure, review)),
         urgency=level,
         urgency_reason=reason,
         adapter=adapter,

@@ -28,7 +28,9 @@ def clauses(text: str) -> list[tuple[int, int, int]]:
     for number, (start, end) in enumerate(_cut(text, 0, len(text), _STOP)):
         pieces: list[list[int]] = []
         for a, b in _cut(text, start, end, _PAUSE):
-            if pieces and (b - a < _MIN_CLAUSE_CHARS or pieces[-1][1] - pieces[-1][0] < _MIN_CLAUSE_CHARS):
+            if pieces and (
+                b - a < _MIN_CLAUSE_CHARS or pieces[-1][1] - pieces[-1][0] < _MIN_CLAUSE_CHARS
+            ):
                 pieces[-1][1] = b
             else:
                 pieces.append([a, b])

@@ -39,4 +39,6 @@ class Calibration:
 
 
 # Before anything was fitted: the theme's share of the evidence.
-UNFITTED = Calibration(tuple(1.0 if name in ("evidence", "theme") else 0.0 for name in FEATURES), 0.0)
+UNFITTED = Calibration(
+    tuple(1.0 if name in ("evidence", "theme") else 0.0 for name in FEATURES), 0.0
+)

@@ -190,6 +190,7 @@ class Generator:
                 "input_ids"
             ].to(self.model.device)
             cache = self.model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+            self._tick()
             self._prefix[prefix] = [(layer.keys, layer.values) for layer in cache.layers]
         kept = self._prefix[prefix]
         pairs = [(k.expand(rows, -1, -1, -1), v.expand(rows, -1, -1, -1)) for k, v in kept]

@@ -23,7 +23,7 @@ from shared.inference.clauses import MIN_QUOTE_CHARS, clauses, quoted
 from shared.inference.confidence import FEATURES, Calibration
 from shared.inference.playbook import Line
 from shared.inference.prompts import MAX_ISSUES
-from shared.inference.windows import tokens_in, windows_of
+from shared.inference.windows import WINDOW_TOKENS, tokens_in, windows_of
 from shared.review import THEMES, TRADES, Issue, Review
 
 # The model's last layer is a cosine divided by this (trainer/reader_net.py).
@@ -157,7 +157,9 @@ class Matcher:
             whole = [
                 (a, b, n, tokens)
                 for a, b, n in clauses(review.text)
-                if a >= done and (tokens := tokens_in(window, a, b)) and _whole(window, tokens, review)
+                if a >= done
+                and (tokens := tokens_in(window, a, b))
+                and _whole(window, tokens, review)
             ]
             for run in self._runs(whole, output):
                 start, end = quoted(review.text, run[0][0], run[-1][1])
@@ -265,8 +267,7 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _whole(window: dict[str, Any], tokens: Sequence[int], review: Review) -> bool:
-    """Whether a clause lies whole in a window: it neither touches the window's last token nor its first, unless the text ends there."""
-    own = [i for i, mine in enumerate(window["own"]) if mine]
-    first_ok = tokens[0] > own[0] or window["offsets"][own[0]][0] == 0 or tokens[0] == own[0]
-    last_ok = tokens[-1] < own[-1] or window["offsets"][own[-1]][1] >= len(review.text.rstrip())
-    return first_ok and last_ok
+    """Whether a window shows enough of a clause: all of it, or as much as half a window."""
+    last = max(i for i, mine in enumerate(window["own"]) if mine)
+    ends_here = tokens[-1] < last or window["offsets"][last][1] >= len(review.text.rstrip())
+    return ends_here or len(tokens) >= WINDOW_TOKENS // 2

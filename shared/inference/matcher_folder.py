@@ -44,7 +44,9 @@ def load_matcher(
         config = json.loads((folder / CONFIG).read_text())
         made_for = (config["themes"], config["trades"], config["features"])
         if made_for != (list(THEMES), list(TRADES), list(FEATURES)):
-            raise ModelUnavailable(f"{folder}: made for another version of this program; retrain it")
+            raise ModelUnavailable(
+                f"{folder}: made for another version of this program; retrain it"
+            )
         lines, vectors = read_lines(folder / _LINES), np.load(folder / _VECTORS)
         model = RowModel(folder / "model.onnx", threads, tick)
         tokenizer = PreTrainedTokenizerFast(
@@ -56,7 +58,9 @@ def load_matcher(
     except ModelUnavailable:
         raise
     except Exception as error:  # onnxruntime and tokenizers raise types of their own
-        raise ModelUnavailable(f"{folder} is no matcher: {type(error).__name__}: {error}") from error
+        raise ModelUnavailable(
+            f"{folder} is no matcher: {type(error).__name__}: {error}"
+        ) from error
     if vectors.shape[0] != len(lines):
         raise ModelUnavailable(f"{folder}: {len(lines)} lines but {vectors.shape[0]} vectors")
     return Matcher(tokenizer, model, lines, vectors, limits, calibration, show=shown_from)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 # Tokens. Most reviews fit one window; longer windows read long reviews worse (trainer/LOG.md).
-_WINDOW_TOKENS, _STRIDE_TOKENS = 192, 48
+WINDOW_TOKENS, _STRIDE_TOKENS = 192, 48
 
 
 def windows_of(
@@ -25,7 +25,7 @@ def windows_of(
         f"{head}, {trade}" if trade else head,
         text,
         truncation="only_second",
-        max_length=_WINDOW_TOKENS,
+        max_length=WINDOW_TOKENS,
         stride=_STRIDE_TOKENS,
         return_overflowing_tokens=True,
         return_offsets_mapping=True,

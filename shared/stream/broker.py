@@ -57,7 +57,7 @@ def server_url(settings: Settings) -> str:
     """The URL that stock tools (`rq worker --url`) take; starts the embedded server where it is the one meant."""
     if settings.redis_url is not None:
         return settings.redis_url.get_secret_value()
-    return f"unix://{attach(settings.home)}"
+    return f"unix://{attach(settings.home, settings.server_config)}"
 
 
 def _client(url: str, patience_seconds: float) -> redis.Redis:
@@ -93,8 +93,10 @@ def _sentinel(url: str, options: dict[str, Any]) -> redis.Redis:
     return sentinel.master_for(service, db=db, password=password, **options)
 
 
-def attach(home: Path, timeout_seconds: float = 30) -> Path:
+def attach(home: Path, server_config: str = "", timeout_seconds: float = 30) -> Path:
     """Hold the embedded server of `home` for as long as this process lives; start it if nobody has.
+
+    `server_config` (`name value;name value`) matters to whoever starts it only.
 
     Returns:
         The path of its unix socket (mode 0700).
@@ -110,7 +112,7 @@ def attach(home: Path, timeout_seconds: float = 30) -> Path:
         # one.
         fcntl.flock(users, fcntl.LOCK_SH)
         _held[socket] = users
-    _ensure_guardian(home)
+    _ensure_guardian(home, server_config)
     deadline = time.monotonic() + timeout_seconds
     while True:
         try:
@@ -144,7 +146,7 @@ def socket_path(home: Path) -> Path:
     return folder / f"{short}.sock"
 
 
-def _ensure_guardian(home: Path) -> None:
+def _ensure_guardian(home: Path, server_config: str) -> None:
     """Start a guardian unless one lives (it holds `guardian.lock`); of two started at once, one gives way."""
     with (home / "guardian.lock").open("ab") as lock:
         try:
@@ -155,7 +157,7 @@ def _ensure_guardian(home: Path) -> None:
         # Its own session: Ctrl-C in the user's terminal reaches the users of the server, not the
         # server.
         subprocess.Popen(
-            [sys.executable, "-m", "shared.stream.guardian", str(home)],
+            [sys.executable, "-m", "shared.stream.guardian", str(home), server_config],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -1,6 +1,6 @@
 """The process that owns the embedded Valkey: starts it, restarts it when it dies, stops it when nobody uses it.
 
-Run as `python -m shared.stream.guardian HOME`. It knows the server's binary, config and two lock
+Run as `python -m shared.stream.guardian HOME SERVER_CONFIG`. It knows the server's binary, config and two lock
 files, and no more.
 """
 
@@ -66,15 +66,12 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
-def start(home: Path) -> subprocess.Popen[bytes]:
-    """Start the server with its data in HOME/server."""
+def start(home: Path, server_config: str) -> subprocess.Popen[bytes]:
+    """Start the server with its data in HOME/server; `server_config` is `name value;name value`."""
     folder = home / "server"
     folder.mkdir(mode=0o700, exist_ok=True)
-    extra = os.environ.get(
-        "BEYOND_SERVER_CONFIG", ""
-    )  # "name value;name value", for tests and special disks
     lines = [f"{k} {v}" for k, v in {**CONFIG, "unixsocket": str(socket_path(home))}.items()]
-    lines += [part.strip() for part in extra.split(";") if part.strip()]
+    lines += [part.strip() for part in server_config.split(";") if part.strip()]
     config = folder / "server.conf"
     config.write_text("\n".join(lines) + "\n")
     return subprocess.Popen([binary(), str(config)], cwd=folder, preexec_fn=_die_with_parent)  # noqa: PLW1509
@@ -117,7 +114,7 @@ def _unused(users: IO[bytes]) -> bool:
         return False
 
 
-def guard(home: Path) -> None:
+def guard(home: Path, server_config: str) -> None:
     """Own the server of `home` until nobody uses it."""
     lock = (home / "guardian.lock").open("ab")
     for _ in range(50):  # the process that starts us may still be probing this lock
@@ -130,7 +127,7 @@ def guard(home: Path) -> None:
         return  # another guardian was faster
     users = (home / "users.lock").open("ab")
     adopted = _running_pid(home)
-    child = None if adopted else start(home)
+    child = None if adopted else start(home, server_config)
     restarts = 0
     while not _unused(users):
         time.sleep(POLL_SECONDS)
@@ -139,11 +136,11 @@ def guard(home: Path) -> None:
             restarts += 1
             print(f"guardian: the server died; restart {restarts}", flush=True)
             time.sleep(min(5.0, 0.05 * 2 ** min(restarts, 7)))
-            child = start(home)
+            child = start(home, server_config)
     _stop(child.pid if child else adopted or 0)
 
 
 if __name__ == "__main__":
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)  # its users decide when it ends
-    guard(Path(sys.argv[1]))
+    guard(Path(sys.argv[1]), sys.argv[2])

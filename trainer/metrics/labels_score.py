@@ -21,7 +21,7 @@ FIRST = 3  # complaints that a manager must hear of; as many as an Insight can s
 MEANING = {
     "quote": "of shown issues: the quote is a labelled complaint",
     "theme": "of shown issues: quote and theme are right",
-    "problem": "of shown issues: quote, theme and problem sentence are right, or rightly none",
+    "problem": "of shown issues: quote, theme and problem sentence are right",
     "bare": "of shown issues: theme and quote alone, no sentence fitted (lower)",
     "main": "of reviews with complaints: the first one is shown, with its theme",
     "found": "of the first three complaints of each review: its quote is shown",
@@ -52,35 +52,49 @@ class Share(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Found:
+    """A found complaint: characters [start, end), theme, and the index of its playbook line.
+
+    `line` is None where theme and quote stand alone, and -1 for a sentence that is not the
+    playbook's: that is right nowhere.
+    """
+
+    start: int
+    end: int
+    theme: str
+    line: int | None
+
+
+def found_of(issue: Issue, places: Mapping[str, int]) -> Found:
+    """An issue as it is scored; `places`: index in the playbook of each problem sentence."""
+    line = None if issue.problem is None else places.get(issue.problem, -1)
+    return Found(issue.start, issue.end, issue.theme, line)
+
+
+@dataclass(frozen=True)
 class Read:
     """What a model said of one review: what it shows, what it is unsure of, the emotions present."""
 
-    issues: Sequence[Issue]
-    unsure: Sequence[Issue]
+    shown: Sequence[Found]
+    unsure: Sequence[Found]
     emotions: Sequence[str]
 
 
-def shares(label: Reading, read: Read, places: Mapping[str, int]) -> dict[str, Share]:
-    """Every score of MEANING for one review.
-
-    Args:
-        label: what there is to find.
-        read: what was found.
-        places: index in the playbook of each problem sentence.
-    """
-    found = [agreed(issue, label.quotes, places) for issue in read.issues]
+def shares(label: Reading, read: Read) -> dict[str, Share]:
+    """Every score of MEANING for one review: what there is to find beside what was found."""
+    found = [agreed(one, label.quotes) for one in read.shown]
     count = len(found)
     shown = {
         name: Share(sum(getattr(one, name) for one in found), count)
         for name in ("quote", "theme", "problem")
     }
     first = label.quotes[:FIRST]
-    everything = [*read.issues, *read.unsure]
+    everything = [*read.shown, *read.unsure]
     return {
         **shown,
-        "bare": Share(sum(issue.problem is None for issue in read.issues), count),
-        "main": Share(float(_has(read.issues, label.quotes[:1], themed=True)), min(1, len(first))),
-        "found": Share(sum(_has(read.issues, [q]) for q in first), len(first)),
+        "bare": Share(sum(one.line is None for one in read.shown), count),
+        "main": Share(float(_has(read.shown, label.quotes[:1], themed=True)), min(1, len(first))),
+        "found": Share(sum(_has(read.shown, [q]) for q in first), len(first)),
         "recall": Share(sum(_has(everything, [q]) for q in label.quotes), len(label.quotes)),
         "silent": Share(float(not label.quotes and not count), float(not label.quotes)),
         **_feelings(label.emotions, read.emotions),
@@ -95,13 +109,12 @@ class Agreement(NamedTuple):
     problem: bool
 
 
-def agreed(issue: Issue, quotes: Sequence[Quote], places: Mapping[str, int]) -> Agreement:
-    """An issue beside the labelled quotes that it shares enough with."""
-    same = [q for q in quotes if _same(issue, q)]
-    themed = [q for q in same if q.theme == issue.theme]
-    # A sentence that the playbook does not have is right nowhere, -1 is no line's index.
-    line = None if issue.problem is None else places.get(issue.problem, -1)
-    return Agreement(bool(same), bool(themed), any(q.line == line for q in themed))
+def agreed(found: Found, quotes: Sequence[Quote]) -> Agreement:
+    """A complaint beside the labelled quotes that it shares enough with."""
+    same = [q for q in quotes if _same(found, q)]
+    themed = [q for q in same if q.theme == found.theme]
+    said = found.line is not None and any(q.line == found.line for q in themed)
+    return Agreement(bool(same), bool(themed), said)
 
 
 def total(rows: Iterable[Mapping[str, Share]]) -> dict[str, Share]:
@@ -134,16 +147,16 @@ def calibration_error(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> fl
     return sum(gaps) / len(pairs)
 
 
-def _same(issue: Issue, quote: Quote) -> bool:
-    overlap = min(issue.end, quote.end) - max(issue.start, quote.start)
-    shorter = min(issue.end - issue.start, quote.end - quote.start)
+def _same(found: Found, quote: Quote) -> bool:
+    overlap = min(found.end, quote.end) - max(found.start, quote.start)
+    shorter = min(found.end - found.start, quote.end - quote.start)
     return overlap > 0 and overlap >= SAME_QUOTE * shorter
 
 
-def _has(issues: Sequence[Issue], quotes: Sequence[Quote], themed: bool = False) -> bool:
+def _has(found: Sequence[Found], quotes: Sequence[Quote], themed: bool = False) -> bool:
     return any(
-        _same(issue, quote) and (issue.theme == quote.theme or not themed)
-        for issue in issues
+        _same(one, quote) and (one.theme == quote.theme or not themed)
+        for one in found
         for quote in quotes
     )
 

@@ -92,3 +92,24 @@ def test_a_model_with_other_labels_is_refused(tmp_path, settings):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelUnavailable, match="28"):
         load_emotions(settings.model_copy(update={"emotion_model": str(folder)}))
+
+
+def test_a_tick_comes_after_every_forward_pass():
+    events: list[str] = []
+
+    def logits(ids, mask):  # type: ignore[no-untyped-def]
+        events.append("forward")
+        return np.zeros((len(ids), 28), np.float32)
+
+    words = tiny.tokenizer()
+    model = WindowedClassifier(
+        "t",
+        words,
+        logits,
+        EMOTIONS,
+        [0.5] * 28,
+        budget=64,
+        tick=lambda: events.append("tick"),
+    )
+    model.classify(["word " * 60] * 5)
+    assert events == ["forward", "tick"] * 5, "64 tokens hold one text of 60 words at a time"

@@ -53,6 +53,12 @@ def test_it_is_durable_private_and_never_evicts(server, home):
     assert server.config_get("port")["port"] == "0"
 
 
+def test_the_settings_may_add_to_its_configuration(home):
+    client = broker.connect(Settings(home=home, server_config="hz 77; maxclients 321"))
+    assert client.config_get("hz")["hz"] == "77"
+    assert client.config_get("maxclients")["maxclients"] == "321"
+
+
 def test_a_second_user_attaches_to_the_same_server(server, home):
     other = user(home)
     assert pid_of(broker.connect(Settings(home=home))) == pid_of(server)

@@ -12,6 +12,7 @@ from trainer.metrics.labels_score import (
     Read,
     Share,
     calibration_error,
+    found_of,
     reliability,
     shares,
     total,
@@ -42,23 +43,24 @@ LABEL = label(quote(WAIT, "waiting", 0), quote(COLD, "quality", 1), quote(RUDE, 
 
 
 def scored(one: Reading, issues=(), unsure=(), emotions=()):  # type: ignore[no-untyped-def]
-    return shares(one, Read(issues, unsure, emotions), PLACES)
+    shown, rest = ([found_of(i, PLACES) for i in part] for part in (issues, unsure))
+    return shares(one, Read(shown, rest, emotions))
 
 
 def test_a_shown_issue_is_right_in_quote_theme_and_problem_or_up_to_where_it_went_wrong():
-    found = [
+    given = [
         issue(WAIT, "waiting", "The wait was long."),
         issue(COLD, "quality", "The wait was long."),
         issue(RUDE, "quality"),
     ]
-    out = scored(LABEL, found)
+    out = scored(LABEL, given)
     assert (out["quote"], out["theme"], out["problem"]) == (Share(3, 3), Share(2, 3), Share(1, 3))
     assert out["bare"] == Share(1, 3)
 
 
-def test_no_sentence_is_right_where_the_label_has_none_and_wrong_where_it_has_one():
-    assert scored(LABEL, [issue(RUDE, "staff")])["problem"] == Share(1, 1)
-    assert scored(LABEL, [issue(COLD, "quality")])["problem"] == Share(0, 1)
+def test_an_issue_without_a_sentence_has_no_right_one_even_where_the_label_has_none():
+    out = scored(LABEL, [issue(RUDE, "staff"), issue(COLD, "quality")])
+    assert (out["problem"], out["bare"]) == (Share(0, 2), Share(2, 2))
 
 
 def test_a_sentence_that_the_playbook_lacks_is_never_right():
