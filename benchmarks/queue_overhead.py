@@ -25,8 +25,8 @@ from rq.serializers import JSONSerializer  # noqa: E402
 from shared.review import Review  # noqa: E402
 from shared.settings import Settings  # noqa: E402
 from shared.stream import broker  # noqa: E402
+from shared.stream.launch import rq_command  # noqa: E402
 from shared.stream.names import BACKFILL, LIVE  # noqa: E402
-from shared.stream.queues import rq_command  # noqa: E402
 from shared.stream.recovery import load  # noqa: E402
 from shared.stream.store import Store  # noqa: E402
 
@@ -100,13 +100,11 @@ def peer(name: str, url: str, connection) -> tuple[float, float]:  # type: ignor
 
 def drain(settings: Settings, connection, store: Store, expected: int) -> float:  # type: ignore[no-untyped-def]
     """Seconds from the first analysis to the last, so that a worker's start is not counted."""
-    command = [
-        "tests.fakes.FakeWorker" if p.endswith("BatchWorker") else p
-        for p in rq_command(broker.server_url(settings))
-    ]
+    command = ["tests.fakes.FakeWorker" if p.endswith("BatchWorker") else p for p in rq_command()]
     environment = {
         **os.environ,
         "BEYOND_HOME": str(settings.home),
+        "RQ_REDIS_URL": broker.server_url(settings),
         "PYTHONPATH": str(ROOT),
         "BEYOND_LOG_LEVEL": "WARNING",
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import deque
+from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import click
 
 from shared.cli import command, opened, table
 from shared.errors import Misconfigured
+from shared.stream.browse import Browse
 from shared.stream.names import BACKFILL, LIVE, TRAINING
-from shared.stream.queues import workers
-from shared.stream.recovery import dead_letters, drop, load, requeue
+from shared.stream.recovery import dead_letters, drop, requeue
+from shared.stream.status import status as look
 
 _QUEUES = (LIVE, BACKFILL, TRAINING)
 
@@ -26,46 +28,39 @@ def status(as_json: bool) -> None:
     """Queues, work in flight, dead letters, workers, adapter, rate, warnings."""
     from shared.inference.adapters import open_registry
 
-    settings, connection, store = opened()
-    counts, queues = store.counts(), load(connection, _QUEUES)
-    disk = connection.info("persistence")
-    warnings = dict(store.warnings())
-    if disk.get("aof_enabled") and disk.get("aof_last_write_status") != "ok":
-        warnings["disk"] = (
-            "the server cannot write its AOF; is the disk full? Reviews are refused until it can"
-        )
-    facts: dict[str, Any] = {
-        "reviews": {"stored": counts["stored"], "analysed": counts["analysed"]},
-        "queues": {
-            q: {"waiting": w, "in_flight": f, "dead_letters": d} for q, (w, f, d) in queues.items()
-        },
-        "workers": [{"name": n, "state": s, "host": h} for n, s, h in workers(connection)],
-        "adapter": open_registry(settings).promoted("issues") or "packaged",
-        "analysed_per_minute": round(store.per_minute(), 1),
-        "warnings": warnings,
-    }
+    settings, connection, _ = opened()
+    found = look(connection, _QUEUES)
+    adapter = open_registry(settings).promoted("issues") or "packaged"
     if as_json:
-        click.echo(json.dumps(facts))
+        facts = asdict(found)
+        reviews = {"stored": facts.pop("stored"), "analysed": facts.pop("analysed")}
+        click.echo(json.dumps({"reviews": reviews, **facts, "adapter": adapter}))
         return
     click.echo(
-        f"reviews   {counts['stored']} stored, {counts['analysed']} analysed, {facts['analysed_per_minute']} a minute"
+        f"reviews   {found.stored} stored, {found.analysed} analysed, "
+        f"{found.analysed_per_minute:.1f} a minute"
     )
-    for queue, numbers in facts["queues"].items():
+    for name, queue in found.queues.items():
         click.echo(
-            f"{queue:<9} {numbers['waiting']} jobs waiting, {numbers['in_flight']} in flight, "
-            f"{numbers['dead_letters']} dead letters"
+            f"{name:<9} {queue.waiting} jobs waiting, {queue.in_flight} in flight, "
+            f"{queue.dead_letters} dead letters"
         )
-    click.echo(
-        f"workers   {', '.join(w['host'] + ' ' + w['state'] for w in facts['workers']) or 'none; start one: beyond work'}"
-    )
-    click.echo(f"adapter   {facts['adapter']}")
-    letters = dead_letters(connection, _QUEUES)
-    for reason in sorted({letter.reason for letter in letters}):
-        click.echo(
-            f"failed    {sum(x.reason == reason for x in letters)}: {reason}  (see: beyond failed list)"
-        )
-    for kind, text in warnings.items():
+    workers = ", ".join(f"{w.host} {w.state}" for w in found.workers)
+    click.echo(f"workers   {workers or 'none; start one: beyond work'}")
+    click.echo(f"adapter   {adapter}")
+    limit = f" of {_gib(found.memory_limit_bytes)}" if found.memory_limit_bytes else ""
+    click.echo(f"memory    {_gib(found.memory_bytes)}{limit}")
+    for queue in found.queues.values():
+        told = sum(queue.reasons.values())
+        newest = f" of the newest {told}" if told < queue.dead_letters else ""
+        for reason, count in queue.reasons.items():
+            click.echo(f"failed    {count}{newest}: {reason}  (see: beyond failed list)")
+    for kind, text in found.warnings.items():
         click.secho(f"warning   {kind}: {text}", fg="yellow")
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / 2**30:.2f} GiB"
 
 
 @click.command()
@@ -89,9 +84,10 @@ def show(review_id: str) -> None:
 @command
 def insights(limit: int) -> None:
     """A readable table of the newest analysed reviews: emotions, what went wrong, the quote, what to do."""
-    _, _, store = opened()
+    _, connection, _ = opened()
     rows = []
-    for review, analysis in deque(((r, a) for r, a in store.all() if a is not None), maxlen=limit):
+    for review, analysis in islice(Browse(connection, analysed=True).newest_first(), limit):
+        assert analysis is not None
         stars = f"{review.rating:g}/5" if review.rating else "unrated"
         head = f"{review.business or review.source}\n{review.created_at:%Y-%m-%d}  {stars}\n{review.id}"
         felt = ", ".join(analysis.emotions.present[:3])

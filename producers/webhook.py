@@ -22,7 +22,7 @@ from producers.platforms import platforms
 from shared.errors import InvalidReview, Overloaded, TemporaryFailure, Unauthorized
 from shared.review import MAX_TEXT_CHARS, Review
 from shared.settings import Settings
-from shared.stream.store import Store
+from shared.stream.store import store_of
 from shared.telemetry import QUEUE_DEPTH, REQUEST_SECONDS, log
 
 PROBLEM = "application/problem+json"  # RFC 9457
@@ -91,7 +91,7 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
         Misconfigured: no webhook secret and no token is set.
     """
     app = FastAPI(title="Beyond Sentiment", summary="Reviews in.", version="1")
-    store = Store(connection, max_queued=settings.max_queued, chunk_reviews=settings.chunk_reviews)
+    store = store_of(settings, connection)
     intake, known = Intake(store, settings.author_key), platforms(settings)
     speak = log("webhook")
 

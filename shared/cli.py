@@ -49,17 +49,13 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
 def opened(**overrides: Any) -> tuple[Settings, Any, Any]:
     """Settings, a server connection, and the Store on it; logging configured."""
     from shared.stream.broker import connect
-    from shared.stream.store import Store
+    from shared.stream.store import store_of
     from shared.telemetry import configure
 
     settings = load_settings(**overrides)
     configure(settings.log_format, settings.log_level)
     connection = connect(settings)
-    return (
-        settings,
-        connection,
-        Store(connection, max_queued=settings.max_queued, chunk_reviews=settings.chunk_reviews),
-    )
+    return settings, connection, store_of(settings, connection)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import Misconfigured
@@ -133,6 +133,13 @@ class Settings(BaseSettings):
         default=5, gt=0, description="how long a 202 may wait for the disk"
     )
     metrics_port: int | None = None
+    keep_days: int | None = Field(
+        default=None, ge=1, description="reviews written longer ago are removed; default: keep all"
+    )
+    max_memory: ByteSize | None = Field(
+        default=None,
+        description="e.g. 8GB: intake refuses past it; else at 90% of the server's own",
+    )
     log_format: Literal["console", "json"] = "console"
     log_level: str = "INFO"
 

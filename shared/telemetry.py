@@ -123,8 +123,11 @@ def configure(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    if metrics_port is not None:
-        start_http_server(metrics_port)
+    if metrics_port:  # 0: somebody else serves them (workers/exporter.py)
+        try:
+            start_http_server(metrics_port)
+        except OSError as error:  # no reason not to work
+            log("metrics").warning("metrics_not_served", port=metrics_port, reason=str(error))
 
 
 def log(name: str) -> Any:

@@ -154,11 +154,14 @@ class Processes:
         self, kind: str = "tests.fakes.FakeWorker", url: str = "", **extra: str
     ) -> subprocess.Popen[bytes]:
         """The stock rq command; `kind` is the worker class, `url` another server than the embedded one."""
-        from shared.stream.queues import rq_command
+        from shared.stream.launch import rq_command
 
-        command = rq_command(url or broker.server_url(self.settings))
+        extra["RQ_REDIS_URL"] = url or broker.server_url(self.settings)
         return self.spawn(
-            *(kind if part == "workers.batch_worker.BatchWorker" else part for part in command),
+            *(
+                kind if part == "workers.batch_worker.BatchWorker" else part
+                for part in rq_command()
+            ),
             **extra,
         )
 

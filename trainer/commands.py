@@ -198,9 +198,8 @@ def schedule(
     base: str | None, every: int, cron: str | None, poll: float, no_worker: bool, **options: Any
 ) -> None:
     """Run cycles periodically through the queue `training`, one at a time across machines."""
-    from shared.stream.broker import server_url
+    from shared.stream.launch import worker_command, worker_environment
     from shared.stream.names import TRAINING
-    from shared.stream.queues import rq_command
     from shared.telemetry import log
     from trainer.schedule import Schedule
 
@@ -211,11 +210,9 @@ def schedule(
         signal.signal(name, lambda *_: stop.set())
     # A training says something at least every ten steps; a big model on a slow machine may need
     # minutes for those.
-    environment = {
-        **os.environ,
-        "BEYOND_HOME": str(settings.home),
-        "BEYOND_HANG_SECONDS": str(max(settings.hang_seconds, 3600)),
-    }
+    environment = worker_environment(
+        settings, BEYOND_HANG_SECONDS=str(max(settings.hang_seconds, 3600))
+    )
     worker: subprocess.Popen[bytes] | None = None
     try:
         while not stop.is_set():
@@ -224,7 +221,7 @@ def schedule(
                 if worker is not None:
                     log("schedule").warning("training_worker_died", code=worker.returncode)
                 worker = subprocess.Popen(
-                    rq_command(server_url(settings), (TRAINING,)), env=environment, process_group=0
+                    worker_command((TRAINING,)), env=environment, process_group=0
                 )
             stop.wait(poll)
     finally:

@@ -8,7 +8,7 @@ import redis
 
 from shared.inference.emotions import load_emotions
 from shared.settings import Settings
-from shared.stream.store import Store
+from shared.stream.store import Store, store_of
 from workers.insights import InsightWriter, MatchedWriter, OpenAIWriter, TransformersWriter
 from workers.pipeline import Pipeline
 
@@ -21,7 +21,7 @@ def build_pipeline(
     Raises:
         ModelUnavailable: weights are missing.
     """
-    store = Store(connection, max_queued=settings.max_queued, chunk_reviews=settings.chunk_reviews)
+    store = store_of(settings, connection)
     return Pipeline(store, load_emotions(settings, tick), build_writer(settings, store, tick))
 
 

@@ -33,11 +33,10 @@ def work(burst: bool, count: int) -> None:
         TimeRemainingColumn,
     )
 
-    from shared.stream.broker import server_url
     from workers.supervisor import Supervisor
 
     settings, connection, store = opened()
-    supervisor = Supervisor(settings, connection, server_url(settings), count)
+    supervisor = Supervisor(settings, connection, count)
     columns = (
         TextColumn("analysed"),
         BarColumn(),

@@ -34,12 +34,30 @@ class Refused(Exception):
 
 
 class InsightWriter(Protocol):
-    """Anything that writes insights."""
+    """Anything that writes insights.
 
+    The pipeline makes one writer a process and calls it from one thread, once a batch.
+    """
+
+    # Written into each Analysis (`models`): changes when what is written may change.
     name: str
 
     def write(self, items: Sequence[Item]) -> list[Insight | str]:
-        """One Insight, or the reason why there is none, per item; same order."""
+        """Write for reviews that need an insight, with the emotions found in them.
+
+        May take as long as models need, and ticks the watchdog after each model call where it runs
+        one. What it says of a review must not depend on the others of the batch.
+
+        Returns:
+            Per item, in the same order, an Insight or the reason why there is none (one clause,
+            shown to people). Evidence is verbatim; an empty list for an empty one.
+
+        Raises:
+            TemporaryFailure: the surroundings failed. The worker gives the whole batch back, at no
+                cost in retries, and rests.
+            Exception: anything else is some review's fault. The pipeline asks again for the halves
+                of the batch, down to the review that fails alone, which costs it a retry.
+        """
         ...
 
 

@@ -1,34 +1,30 @@
-"""The small supervisor behind `beyond work`: N stock `rq worker` processes, restarted when they die, stopped together.
+"""The small supervisor behind `beyond work`: N worker processes, restarted when they die, stopped together.
 
-It does not know jobs or models.
+Beside them it serves their metrics and lets old reviews go. It does not know jobs or models.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 
 import redis
 
+from shared.errors import BeyondError
 from shared.settings import Settings
-from shared.stream.names import BACKFILL, LIVE
-from shared.stream.queues import rq_command
+from shared.stream.launch import QUEUES, worker_command, worker_environment
+from shared.stream.processes import die_with_parent
 from shared.stream.recovery import load, sweep
+from shared.stream.retention import Retention
 from shared.telemetry import log
 from workers.batch_worker import EX_CONFIG
+from workers.exporter import Exporter
+from workers.restarts import Restarts
 
 POLL_SECONDS = 0.25
-_MOST_RESTARTS_IN_A_ROW = 20
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 class Supervisor:
@@ -36,31 +32,28 @@ class Supervisor:
 
     Args:
         settings: passed on to the workers through the environment.
-        connection: to see when a burst is done.
-        url: the server's.
+        connection: to see when a burst is done, and for retention.
         count: processes; the CPU's threads are shared out among them.
-        command: what to start, for other queues.
+        command: what to start instead of a worker of `live` and `backfill`.
+        restarts: how many deaths are too many.
     """
 
     def __init__(
         self,
         settings: Settings,
         connection: redis.Redis,
-        url: str,
         count: int = 1,
         command: list[str] | None = None,
+        restarts: Restarts | None = None,
     ) -> None:
         self._settings, self._redis, self._count = settings, connection, count
-        self._command = command or rq_command(url)
-        threads = settings.threads or max(1, (os.cpu_count() or 1) // count)
-        self._environment = {
-            **os.environ,
-            "BEYOND_THREADS": str(threads),
-            "OMP_NUM_THREADS": str(threads),
-        }
-        self._environment["BEYOND_HOME"] = str(settings.home)
-        self._environment["BEYOND_PRESET"] = settings.preset
+        self._command = command or worker_command()
+        self._restarts = restarts or Restarts()
+        self._retention = Retention(connection, settings.keep_days)
+        self._exporter: Exporter | None = None
+        # Running ones, and for each that died the moment (monotonic) when its place is filled again.
         self._workers: list[subprocess.Popen[bytes]] = []
+        self._due: list[float] = []
         self._stopping = False
         self._log = log("supervisor")
 
@@ -68,38 +61,65 @@ class Supervisor:
         """Work until stopped by SIGINT/SIGTERM or, with `burst`, until nothing waits or is in flight.
 
         Returns:
-            0, or 1 when workers kept dying before they did any work.
+            0, or 1 when workers kept dying or cannot work at all.
+
+        Raises:
+            Misconfigured: the metrics' port is taken.
         """
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, lambda *_: setattr(self, "_stopping", True))
-        self._workers = [self._spawn() for _ in range(self._count)]
-        failures, code = 0, 0
-        while not self._stopping:
-            time.sleep(POLL_SECONDS)
-            progress()
-            for index, worker in enumerate(self._workers):
-                if worker.poll() is not None and not self._stopping:
-                    if worker.returncode == EX_CONFIG:  # it has said why
-                        self._stopping, code = True, 1
-                        break
-                    failures = failures + 1
-                    self._log.warning("worker_died", code=worker.returncode, restarts=failures)
-                    if failures >= _MOST_RESTARTS_IN_A_ROW:
-                        self._stopping, code = True, 1
-                        break
-                    time.sleep(min(2.0, 0.1 * 2 ** min(failures, 5)))
-                    self._workers[index] = self._spawn()
-            if burst and self._idle():
-                break
-        self._stop()
-        return code
+        if self._settings.metrics_port:
+            self._exporter = Exporter(self._settings.metrics_port)
+        try:
+            self._workers = [self._spawn() for _ in range(self._count)]
+            code = 0
+            while not self._stopping and not code:
+                time.sleep(POLL_SECONDS)
+                progress()
+                code = self._replace_dead()
+                self._let_old_go()
+                if burst and not code and self._idle():
+                    break
+            return code
+        finally:
+            self._stop()
+
+    def _replace_dead(self) -> int:
+        """Start again what has died, after a wait; 1 when there is no point in it."""
+        for worker in [w for w in self._workers if w.poll() is not None]:
+            self._workers.remove(worker)
+            if self._exporter:
+                self._exporter.forget(worker.pid)
+            if worker.returncode == EX_CONFIG:  # it has said why
+                return 1
+            self._restarts.died()
+            self._log.warning(
+                "worker_died", code=worker.returncode, recently=self._restarts.recent()
+            )
+            if self._restarts.too_many():
+                self._log.error("workers_keep_dying", recently=self._restarts.recent())
+                return 1
+            self._due.append(time.monotonic() + self._restarts.wait_seconds())
+        for moment in [m for m in self._due if m <= time.monotonic()]:
+            self._due.remove(moment)
+            self._workers.append(self._spawn())
+        return 0
+
+    def _let_old_go(self) -> None:
+        try:
+            self._retention.step()
+        except BeyondError as error:  # the workers find out themselves that the server is away
+            self._log.warning("retention_waits", reason=str(error))
 
     def _spawn(self) -> subprocess.Popen[bytes]:
+        threads = str(self._settings.threads or max(1, (os.cpu_count() or 1) // self._count))
+        more = {"BEYOND_THREADS": threads, "OMP_NUM_THREADS": threads}
+        more |= self._exporter.environment if self._exporter else {}
         # Its own process group: Ctrl-C reaches us alone, and we stop the workers warmly, once.
         return subprocess.Popen(
             self._command,
-            env=self._environment,
-            preexec_fn=_die_with_parent,
+            env=worker_environment(self._settings, **more),
+            preexec_fn=die_with_parent,
             process_group=0,
             stdin=subprocess.DEVNULL,
         )
@@ -107,10 +127,9 @@ class Supervisor:
     def _idle(self) -> bool:
         """Nothing waits and nothing is in flight; leases of dead workers are swept meanwhile."""
         try:
-            sweep(self._redis, (LIVE, BACKFILL), grace_seconds=self._settings.lease_seconds)
+            sweep(self._redis, QUEUES, grace_seconds=self._settings.lease_seconds)
             return not any(
-                waiting or claimed
-                for waiting, claimed, _ in load(self._redis, (LIVE, BACKFILL)).values()
+                waiting or claimed for waiting, claimed, _ in load(self._redis, QUEUES).values()
             )
         except redis.RedisError:
             return False
@@ -124,3 +143,5 @@ class Supervisor:
                 worker.wait(self._settings.hang_seconds + 10)
             except subprocess.TimeoutExpired:
                 worker.kill()
+        if self._exporter:
+            self._exporter.stop()

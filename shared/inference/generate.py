@@ -62,10 +62,6 @@ class Generator:
             )
         return self._vocabulary
 
-    def forget_prefixes(self) -> None:
-        """Must be called when weights change (another adapter): cached keys and values belong to the old ones."""
-        self._prefix.clear()
-
     def run(
         self,
         prefix: str,

@@ -6,7 +6,6 @@ files, and no more.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import shutil
@@ -21,6 +20,7 @@ import redis
 
 from shared.errors import Misconfigured
 from shared.stream.broker import socket_path
+from shared.stream.processes import die_with_parent
 
 POLL_SECONDS = 0.1
 # AOF everysec: at most a second of un-waited-for writes is at risk; the webhook waits (WAITAOF)
@@ -59,13 +59,6 @@ def binary() -> str:
         return found
 
 
-def _die_with_parent() -> None:
-    # Linux: the server gets SIGTERM (AOF flushed) should the guardian itself be killed. Elsewhere:
-    # adopted later.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-
-
 def start(home: Path, server_config: str) -> subprocess.Popen[bytes]:
     """Start the server with its data in HOME/server; `server_config` is `name value;name value`."""
     folder = home / "server"
@@ -74,7 +67,7 @@ def start(home: Path, server_config: str) -> subprocess.Popen[bytes]:
     lines += [part.strip() for part in server_config.split(";") if part.strip()]
     config = folder / "server.conf"
     config.write_text("\n".join(lines) + "\n")
-    return subprocess.Popen([binary(), str(config)], cwd=folder, preexec_fn=_die_with_parent)  # noqa: PLW1509
+    return subprocess.Popen([binary(), str(config)], cwd=folder, preexec_fn=die_with_parent)  # noqa: PLW1509
 
 
 def _running_pid(home: Path) -> int | None:

@@ -7,7 +7,6 @@ result is kept.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from uuid import uuid4
 
 import redis
 from redis.exceptions import TimeoutError as RedisTimeout
-from rq import Queue, Retry, Worker
+from rq import Queue, Retry
 from rq.exceptions import DequeueTimeout
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
@@ -23,7 +22,7 @@ from rq.utils import now, utcformat
 
 from shared.stream import leases
 from shared.stream.leases import Fields
-from shared.stream.names import ANALYSE, BACKFILL, LIVE, MAX_RETRIES, wake_key
+from shared.stream.names import ANALYSE, MAX_RETRIES, wake_key
 
 # An idle worker looks again after so long even if no token woke it: a worker that was killed may
 # have taken the token along.
@@ -145,33 +144,6 @@ def job_fields(
     return {name: value for name, value in job.to_dict().items() if value != ""}
 
 
-def rq_command(url: str, queues: Sequence[str] = (LIVE, BACKFILL)) -> list[str]:
-    """The stock command of one worker; compose.yaml and the README use the same one."""
-    return [
-        sys.executable,
-        "-m",
-        "rq.cli",
-        "worker",
-        "--url",
-        url,
-        "--serializer",
-        "json",
-        "--worker-class",
-        "workers.batch_worker.BatchWorker",
-        "--queue-class",
-        "shared.stream.queues.ReliableQueue",
-        "--quiet",
-        *queues,
-    ]
-
-
 def queue_of(name: str, connection: redis.Redis) -> ReliableQueue:
     """The queue object with the one serializer we use."""
     return ReliableQueue(name, connection=connection, serializer=JSONSerializer)
-
-
-def workers(connection: redis.Redis) -> list[tuple[str, str, str]]:
-    """(name, state, host) of every worker that has beaten lately."""
-    return [
-        (w.name, w.get_state(), f"{w.hostname}:{w.pid}") for w in Worker.all(connection=connection)
-    ]

@@ -1,44 +1,120 @@
-"""How a review and an analysis lie in Redis as bytes. It does not know keys, scripts or a server."""
+"""How a review and an analysis lie in Redis as bytes. It does not know keys, scripts or a server.
+
+    review    version (6), day (2), hour (1), zstd(JSON)
+    analysis  version (6), format (1), 28 probabilities (1 each), zstd(JSON of the rest)
+
+`version` is that of the review's text, title and rating. Records of older layouts stay readable:
+they begin their zstd frame where newer ones have the hour or the format byte, and the first byte of
+a frame (0x28) is neither.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import zstandard
 
-from shared.review import Analysis, Review
+from shared.review import EMOTIONS, Analysis, Review
 
-# Trained by `zstd --train` on trainer/data/gold.jsonl as records: field names and frequent words
-# cost almost nothing in each small record. It must never change: stored records need it to be read.
-# A better one would be records-2, beside it.
-_DICTIONARY = zstandard.ZstdCompressionDict((Path(__file__).parent / "records-1.dict").read_bytes())
-_PACK = zstandard.ZstdCompressor(
-    level=6, dict_data=_DICTIONARY, write_checksum=False, write_dict_id=False
-)
-_UNPACK = zstandard.ZstdDecompressor(dict_data=_DICTIONARY)
+_FOLDER = Path(__file__).parent
+_FRAME_BYTE = 0x28  # of the magic number of zstd (RFC 8878, 3.1.1)
+_VERSION_BYTES, _REVIEW_HEAD_BYTES = 6, 9
+# Format bytes. Plain: whatever does not have exactly the 28 labels with numbers in [0, 1].
+_PLAIN, _QUANTISED = 1, 2
+# Probabilities are kept as round(255 * sqrt(p)): off by at most 0.004 near 1 and by 0.0004 near
+# 0.01, where the rare emotions are. `present` is decided before and kept as it is.
+_STEPS = 255
+_LABELS = len(EMOTIONS)
+
+
+class _Codec:
+    """zstd with a dictionary, which must never change: stored records need it to be read.
+
+    Trained on what becomes of the reviews of trainer/data/gold.jsonl (analyses-1: on their
+    analyses by the packaged models, by `benchmarks/memory.py --train`): field names, frequent words
+    and the matcher's sentences cost almost nothing in each small record. A better one gets a new
+    number, beside it.
+    """
+
+    def __init__(self, dictionary: str, form: int = zstandard.FORMAT_ZSTD1) -> None:
+        data = zstandard.ZstdCompressionDict((_FOLDER / dictionary).read_bytes())
+        settings = zstandard.ZstdCompressionParameters.from_level(
+            6, format=form, write_checksum=False, write_dict_id=False, write_content_size=True
+        )
+        self._packer = zstandard.ZstdCompressor(dict_data=data, compression_params=settings)
+        self._unpacker = zstandard.ZstdDecompressor(dict_data=data, format=form)
+
+    def pack(self, text: bytes) -> bytes:
+        return self._packer.compress(text)
+
+    def unpack(self, blob: bytes) -> bytes:
+        return self._unpacker.decompress(blob)
+
+
+_REVIEWS = _Codec("records-1.dict")
+# Without the frame's magic number: four bytes an analysis.
+_ANALYSES = _Codec("analyses-1.dict", zstandard.FORMAT_ZSTD1_MAGICLESS)
 
 
 def pack_review(review: Review) -> tuple[bytes, bytes]:
-    """(version, blob): blob is 6 bytes version, 2 bytes day, zstd(JSON)."""
+    """(version, blob)."""
     version = bytes.fromhex(review.version)
-    return version, version + _day(review) + _PACK.compress(review.model_dump_json().encode())
+    day, hour = _moment(review)
+    return version, version + day + hour + _REVIEWS.pack(review.model_dump_json().encode())
 
 
 def unpack_review(blob: bytes) -> Review:
-    """The review in a blob of `pack_review`."""
-    return Review.model_validate_json(_UNPACK.decompress(blob[8:]))
+    """The review in a blob of `pack_review`, of this layout or the one without hours."""
+    head = _REVIEW_HEAD_BYTES - (blob[_REVIEW_HEAD_BYTES - 1] == _FRAME_BYTE)
+    return Review.model_validate_json(_REVIEWS.unpack(blob[head:]))
 
 
 def pack_analysis(version: bytes, analysis: Analysis) -> bytes:
-    """6 bytes version of the review that was analysed, zstd(JSON)."""
-    return version + _PACK.compress(analysis.model_dump_json().encode())
+    """The blob of an analysis of the review with that version."""
+    record = json.loads(analysis.model_dump_json(exclude_defaults=True, exclude={"review_id"}))
+    probabilities = record["emotions"]["probabilities"]
+    if not _quantisable(probabilities):
+        return version + bytes([_PLAIN]) + _ANALYSES.pack(_compact(record))
+    del record["emotions"]["probabilities"]
+    steps = bytes(round(_STEPS * probabilities[label] ** 0.5) for label in EMOTIONS)
+    return version + bytes([_QUANTISED]) + steps + _ANALYSES.pack(_compact(record))
 
 
-def unpack_analysis(blob: bytes) -> Analysis:
-    """The analysis in a blob of `pack_analysis`."""
-    return Analysis.model_validate_json(_UNPACK.decompress(blob[6:]))
+def unpack_analysis(blob: bytes, review_id: str) -> Analysis:
+    """The analysis in a blob of `pack_analysis`, of this layout or the one of JSON alone.
+
+    Args:
+        blob: as it was stored.
+        review_id: the key has it, so the record need not: 20 bytes that do not compress.
+    """
+    form, body = blob[_VERSION_BYTES], blob[_VERSION_BYTES + 1 :]
+    if form == _FRAME_BYTE:
+        return Analysis.model_validate_json(_REVIEWS.unpack(blob[_VERSION_BYTES:]))
+    steps, body = (body[:_LABELS], body[_LABELS:]) if form == _QUANTISED else (b"", body)
+    record = json.loads(_ANALYSES.unpack(body)) | {"review_id": review_id}
+    if steps:
+        record["emotions"]["probabilities"] = {
+            label: round((step / _STEPS) ** 2, 4)
+            for label, step in zip(EMOTIONS, steps, strict=True)
+        }
+    # As JSON, not as Python values: tuples and times are only then read leniently everywhere.
+    return Analysis.model_validate_json(_compact(record))
 
 
-def _day(review: Review) -> bytes:
-    """Days since 1970 as two bytes, big-endian; dates outside 1970-2149 go to the first or last day."""
-    return min(max(int(review.created_at.timestamp() // 86400), 0), 65535).to_bytes(2, "big")
+def _compact(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _quantisable(probabilities: dict[str, Any]) -> bool:
+    values = probabilities.values()
+    return probabilities.keys() == set(EMOTIONS) and all(
+        isinstance(p, int | float) and 0 <= p <= 1 for p in values
+    )
+
+
+def _moment(review: Review) -> tuple[bytes, bytes]:
+    """(days since 1970, big-endian in two bytes; hour): dates outside 1970-2149 go to the first or last day."""
+    day = min(max(int(review.created_at.timestamp() // 86400), 0), 65535)
+    return day.to_bytes(2, "big"), bytes([review.created_at.hour])

@@ -5,20 +5,13 @@ It knows keys and nothing of Python objects.
 
 from __future__ import annotations
 
+from shared.stream.days import INDEX
 from shared.stream.lua import ENQUEUE
 
-_DAY = """
-local function day_of(head) return head:byte(7) * 256 + head:byte(8) end
-local function forget(id, head)
-  local day = day_of(head)
-  redis.call('SREM', 'b:day:' .. day, id)
-  if redis.call('EXISTS', 'b:day:' .. day) == 0 then redis.call('ZREM', 'b:days', day) end
-end
-"""
 # ARGV: most waiting reviews, reviews per backfill job, queue, job's name, number of reviews, then
 # per review (id, version, blob), then the job's fields. Returns an outcome each, or "overloaded".
 PUT = (
-    _DAY
+    INDEX
     + ENQUEUE
     + """
 local queue, name, count = ARGV[3], ARGV[4], tonumber(ARGV[5])
@@ -26,8 +19,8 @@ local HEAD, WIDTH = 5, 3  -- reviews begin after HEAD values and have WIDTH valu
 local out, fresh = {}, false
 for i = 1, count do
   local first = HEAD + WIDTH * (i - 1)
-  local old = redis.call('GETRANGE', 'b:r:' .. ARGV[first + 1], 0, 7)
-  out[i] = old:sub(1, 6) == ARGV[first + 2] and 'same' or (old == '' and 'new' or 'updated')
+  local old = redis.call('GETRANGE', 'b:r:' .. ARGV[first + 1], 0, 5)
+  out[i] = old == ARGV[first + 2] and 'same' or (old == '' and 'new' or 'updated')
   if out[i] ~= 'same' then fresh = true end
 end
 if not fresh then return out end
@@ -38,13 +31,11 @@ for i = 1, count do
   local first = HEAD + WIDTH * (i - 1)
   local id, blob = ARGV[first + 1], ARGV[first + 3]
   if out[i] ~= 'same' then
-    local day = day_of(blob)
     if out[i] == 'new' then redis.call('HINCRBY', 'b:stats', 'stored', 1)
-    else forget(id, redis.call('GETRANGE', 'b:r:' .. id, 0, 7)) end
+    else forget(id, head_of(id)) end
     redis.call('SET', 'b:r:' .. id, blob)
     if redis.call('DEL', 'b:a:' .. id) == 1 then redis.call('HINCRBY', 'b:stats', 'analysed', -1) end
-    redis.call('SADD', 'b:day:' .. day, id)
-    redis.call('ZADD', 'b:days', day, day)
+    index(id, blob)
   end
 end
 enqueue(queue, name, HEAD + WIDTH * count + 1, #ARGV)
@@ -80,11 +71,11 @@ redis.call('EXPIRE', minute, 600)
 return saved
 """
 DELETE = (
-    _DAY
+    INDEX
     + """
 local gone = 0
 for i = 1, #ARGV do
-  local head = redis.call('GETRANGE', 'b:r:' .. ARGV[i], 0, 7)
+  local head = head_of(ARGV[i])
   if head ~= '' then
     forget(ARGV[i], head)
     redis.call('DEL', 'b:r:' .. ARGV[i])

@@ -1,11 +1,8 @@
 """Reviews and analyses in Redis: the only file that knows the keys.
 
-    b:r:ID   6 bytes version + 2 bytes day + zstd(JSON of the Review)     b:day:DAY  SET of ids; b:days  ZSET of days
-    b:a:ID   6 bytes version + zstd(JSON of the Analysis)                 b:stats  HASH of counters
-    b:rate:MINUTE  analyses saved                                         b:warnings  HASH kind -> sentence
-
-DAY is the day of created_at, counted from 1970. Sets by day cost a third of the memory of one ZSET
-by time.
+    b:r:ID         the Review as bytes (records.py)      b:stats     HASH of counters
+    b:a:ID         its Analysis as bytes                 b:warnings  HASH kind -> sentence
+    b:rate:MINUTE  analyses saved                        b:sizes, b:day:*, b:leaves:*  the day index (days.py)
 
 An analysis belongs to one version of a review (its text, title and rating), so a late result for an
 old text is refused, and saving twice changes nothing. Every write is one script: a review is never
@@ -17,18 +14,22 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import redis
-from redis.exceptions import RedisError
 
 from shared.errors import Overloaded, TemporaryFailure
 from shared.review import Analysis, Review
+from shared.settings import Settings
+from shared.stream.browse import Browse
+from shared.stream.calls import call
+from shared.stream.memory import MemoryGuard
 from shared.stream.names import BACKFILL, LIVE, queue_key
 from shared.stream.queues import job_fields
 from shared.stream.records import pack_analysis, pack_review, unpack_analysis, unpack_review
 from shared.stream.scripts import DELETE, PENDING, PUT, SAVE
+from shared.stream.status import in_force
 
 Outcome = Literal["new", "updated", "same"]
 
@@ -37,9 +38,15 @@ class Store:
     """Reads and writes reviews and analyses. All methods raise TemporaryFailure when the server cannot be used."""
 
     def __init__(
-        self, connection: redis.Redis, *, max_queued: int = 1_000_000, chunk_reviews: int = 64
+        self,
+        connection: redis.Redis,
+        *,
+        max_queued: int = 1_000_000,
+        chunk_reviews: int = 64,
+        max_memory: int | None = None,
     ) -> None:
         self.connection = connection
+        self._memory = MemoryGuard(connection, max_memory)
         self._max_queued, self._chunk_reviews = max_queued, chunk_reviews
         self._put = connection.register_script(PUT)
         self._pending = connection.register_script(PENDING)
@@ -62,10 +69,12 @@ class Store:
             analysis.
 
         Raises:
-            Overloaded: too many reviews wait; nothing was stored.
+            Overloaded: too many reviews wait, or the server's memory is nearly full; nothing was
+                stored.
             TemporaryFailure: the server could not write, or the disk did not confirm in time; safe
                 to repeat.
         """
+        self._memory.check()
         args: list[object] = [
             self._max_queued,
             self._chunk_reviews,
@@ -120,20 +129,12 @@ class Store:
 
     def analyses(self, ids: Sequence[str]) -> list[Analysis | None]:
         """Analyses by review id, None where there is none yet, same order."""
-        return [None if b is None else unpack_analysis(b) for b in self._get("b:a:", ids)]
+        found = zip(ids, self._get("b:a:", ids), strict=True)
+        return [None if blob is None else unpack_analysis(blob, i) for i, blob in found]
 
-    def all(self, page: int = 500) -> Iterator[tuple[Review, Analysis | None]]:
-        """Every review with its analysis, oldest day first; in memory: a page of records and one day's ids."""
-        for day in self.connection.zrange("b:days", 0, -1):
-            ids = sorted(i.decode() for i in self.connection.smembers(b"b:day:" + day))
-            for start in range(0, len(ids), page):
-                part = ids[start : start + page]
-                found = [
-                    (r, a)
-                    for r, a in zip(self.reviews(part), self.analyses(part), strict=True)
-                    if r is not None
-                ]
-                yield from sorted(found, key=lambda pair: pair[0].created_at)
+    def all(self) -> Iterator[tuple[Review, Analysis | None]]:
+        """Every review with its analysis, oldest first; see Browse.oldest_first for the exact order."""
+        return Browse(self.connection).oldest_first()
 
     def counts(self) -> dict[str, int]:
         """Stored and analysed reviews, and reviews' jobs waiting per queue."""
@@ -150,13 +151,6 @@ class Store:
             "backfill": backfill,
         }
 
-    def per_minute(self) -> float:
-        """Analyses saved per minute, over this minute so far and the one before."""
-        seconds, _ = self.connection.time()
-        now = int(seconds) // 60
-        found = self.connection.mget([f"b:rate:{now - 1}", f"b:rate:{now}"])
-        return sum(int(f or 0) for f in found) / (1 + int(seconds) % 60 / 60)
-
     def warn(self, kind: str, text: str | None, *, lasts_seconds: float = 0) -> None:
         """Raise a warning that `beyond status` shows until it is lifted with None.
 
@@ -167,19 +161,14 @@ class Store:
                 that may be killed before they can lift it.
         """
         if text is None:
-            self._call(lambda: self.connection.hdel("b:warnings", kind))
+            call(lambda: self.connection.hdel("b:warnings", kind))
             return
         until = time.time() + lasts_seconds if lasts_seconds else 0
-        self._call(lambda: self.connection.hset("b:warnings", kind, f"{until:.0f} {text}"))
+        call(lambda: self.connection.hset("b:warnings", kind, f"{until:.0f} {text}"))
 
     def warnings(self) -> dict[str, str]:
         """Warnings in force, by kind."""
-        out = {}
-        for kind, kept in self._call(lambda: self.connection.hgetall("b:warnings")).items():
-            until, _, text = kept.decode().partition(" ")
-            if float(until) == 0 or float(until) > time.time():
-                out[kind.decode()] = text
-        return out
+        return in_force(call(lambda: self.connection.hgetall("b:warnings")))
 
     def _durably(self, args: list[object], seconds: float) -> Any:
         """The put, a write that always happens, and WAITAOF, on one connection and repeated only as a whole.
@@ -191,7 +180,7 @@ class Store:
         pipe.eval(PUT, 0, *args)
         pipe.hincrby("b:stats", "durable", 1)
         pipe.execute_command("WAITAOF", 1, 0, int(seconds * 1000))
-        out, _, confirmed = self._call(pipe.execute)
+        out, _, confirmed = call(pipe.execute)
         if confirmed[0] < 1:
             raise TemporaryFailure(
                 "the server's disk did not confirm the write in time; is it full?"
@@ -199,26 +188,26 @@ class Store:
         return out
 
     def _get(self, prefix: str, ids: Sequence[str]) -> list[bytes | None]:
-        return (
-            list(self._call(lambda: self.connection.mget([prefix + i for i in ids]))) if ids else []
-        )
+        return list(call(lambda: self.connection.mget([prefix + i for i in ids]))) if ids else []
 
     def _many(self, command: str, calls: Sequence[tuple[object, ...]]) -> list[bytes]:
         pipe = self.connection.pipeline(transaction=False)
-        for call in calls:
-            pipe.execute_command(command, *call)
-        return list(self._call(pipe.execute))
+        for arguments in calls:
+            pipe.execute_command(command, *arguments)
+        return list(call(pipe.execute))
 
     def _run(self, script: Any, args: list[object]) -> Any:
-        return self._call(lambda: script(args=args))
+        return call(lambda: script(args=args))
 
-    @staticmethod
-    def _call(function: Callable[[], Any]) -> Any:
-        try:
-            return function()
-        except RedisError as error:
-            reason = str(error).rsplit("caused error: ", 1)[-1]
-            raise TemporaryFailure(f"the Redis server refused or was lost: {reason}") from error
+
+def store_of(settings: Settings, connection: redis.Redis) -> Store:
+    """The store with the limits that the settings give."""
+    return Store(
+        connection,
+        max_queued=settings.max_queued,
+        chunk_reviews=settings.chunk_reviews,
+        max_memory=settings.max_memory,
+    )
 
 
 def job_name(reviews: Sequence[Review], queue: str) -> str:

@@ -11,8 +11,8 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from shared.stream.broker import server_url
+from shared.stream.launch import rq_command
 from shared.stream.names import BACKFILL, LIVE
-from shared.stream.queues import rq_command
 from shared.stream.recovery import dead_letters, load
 from tests.conftest import ROOT, make_review, wait_until
 
@@ -81,11 +81,11 @@ class _Owned:
 def test_it_refuses_any_serializer_but_json_before_it_decodes_anything(server, processes, tmp_path):
     """RQ's default is pickle: decoding such a job runs code."""
     Queue(LIVE, connection=server).enqueue("workers.pipeline.analyse", _Owned(f"{tmp_path}/owned"))
-    command = rq_command(server_url(processes.settings))
+    command = rq_command()
     where = command.index("--serializer")
     done = subprocess.run(
         command[:where] + command[where + 2 :],
-        env=processes.environment(),
+        env=processes.environment(RQ_REDIS_URL=server_url(processes.settings)),
         cwd=ROOT,
         capture_output=True,
         text=True,

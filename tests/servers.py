@@ -1,0 +1,71 @@
+"""Servers of a test's own: over TCP, with a password, watched by a Sentinel. All on the loopback."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+from shared.stream.guardian import binary
+from tests.conftest import wait_until
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+@contextmanager
+def tcp_server(folder: Path, password: str = "", port: int = 0) -> Iterator[int]:
+    """The port of a running server."""
+    port = port or free_port()
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    options += ["--requirepass", password, "--primaryauth", password] if password else []
+    with _running([binary(), *options]):
+        client = redis.Redis(port=port, password=password or None)
+        assert wait_until(lambda: answers(client), 20)
+        yield port
+
+
+@contextmanager
+def sentinel(folder: Path, master_port: int, password: str = "") -> Iterator[int]:
+    """The port of a Sentinel that watches the server on `master_port` as `mymaster`."""
+    port = free_port()
+    lines = [
+        f"port {port}",
+        "bind 127.0.0.1",
+        f"dir {folder}",
+        f"sentinel monitor mymaster 127.0.0.1 {master_port} 1",
+        "sentinel down-after-milliseconds mymaster 1000",
+        "sentinel failover-timeout mymaster 3000",
+    ]
+    lines += [f"sentinel auth-pass mymaster {password}"] if password else []
+    config = folder / f"sentinel-{port}.conf"
+    config.write_text("\n".join(lines) + "\n")
+    with _running([binary(), str(config), "--sentinel"]):
+        client = redis.Redis(port=port)
+        assert wait_until(lambda: answers(client), 20)
+        yield port
+
+
+@contextmanager
+def _running(command: list[str]) -> Iterator[None]:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
