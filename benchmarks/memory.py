@@ -38,7 +38,7 @@ from workers.pipeline import Pipeline  # noqa: E402
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]
-CHUNK, COPIES, DICTIONARY_BYTES = 64, 40, 32 * 1024
+CHUNK, COPIES, DICTIONARY_BYTES = 64, 20, 32 * 1024
 
 
 def pipeline(settings: Settings, store: Store) -> Pipeline:
@@ -62,11 +62,9 @@ def usage(store: Store, prefix: str, ids: Sequence[str]) -> float:
     return sum(pipe.execute()) / len(ids)
 
 
-def measure(reviews: Sequence[Review], settings: Settings) -> None:
+def measure(reviews: Sequence[Review], made: Sequence[Analysis], settings: Settings) -> None:
     connection = broker.connect(settings)
     store = Store(connection)
-    models = pipeline(settings, store)
-    made = [a for part in chunks(reviews) for a in models.analyse(part)]
     print(
         f"{len(reviews)} reviews of {sum(len(r.text) for r in reviews) / len(reviews):.0f} characters, "
         f"{sum(a.insight is not None for a in made) / len(made):.0%} with an insight"
@@ -156,7 +154,10 @@ def main() -> None:
             found = {
                 r.id: r for r in (make_review(formats.yelp(json.loads(x)), b"k" * 32) for x in rows)
             }
-            measure(list(found.values()), settings)
+            reviews = list(found.values())
+            models = pipeline(settings, Store(broker.connect(settings)))
+            made = [a for part in chunks(reviews) for a in models.analyse(part)]
+            measure(reviews, made, settings)
 
 
 if __name__ == "__main__":

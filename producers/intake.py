@@ -9,27 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from shared.errors import InvalidReview
+from shared.privacy import redact
 from shared.review import Review
 from shared.stream.names import BACKFILL, LIVE
 from shared.stream.store import Outcome, Store
 from shared.telemetry import REVIEWS_IN
-
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")
-# 9-16 digits with phone or card punctuation; shorter runs are prices, dates and order numbers a
-# business needs.
-_DIGITS = re.compile(r"(?<![\w.])\+?\d(?:[ ().-]{0,2}\d){8,15}(?!\w)")
-
-
-def redact(text: str) -> str:
-    """The text with e-mail addresses as [email] and phone or card numbers as [number]."""
-    return _DIGITS.sub("[number]", _EMAIL.sub("[email]", text))
 
 
 def author_hash(author: str, key: bytes) -> str:

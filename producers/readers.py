@@ -1,4 +1,4 @@
-"""Rows of any supported file, in constant memory: plain, .gz, .zst or standard input; JSON lines, CSV or Parquet.
+"""Rows of any supported file, in constant memory: JSON lines, CSV or Parquet; plain, .gz, .zst, a pipe.
 
 A row is (number, dict) or (number, Bad): a bad line never stops the file and never vanishes.
 It knows bytes and file forms; it does not know what the columns mean.
@@ -21,26 +21,28 @@ import zstandard
 
 from shared.errors import Misconfigured
 
-MAX_LINE_BYTES = (
-    1 << 20
-)  # a review is at most 20,000 characters; a longer line is damage, not a review
-_CHUNK = 1 << 16
+# A review is at most 20,000 characters; a line of more than 1 MiB is damage, not a review.
+MAX_LINE_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 16  # read at a time, and looked at to tell a file's form
+_PARQUET_ROWS = 1000  # decoded at a time: a few MB of the longest reviews
 csv.field_size_limit(MAX_LINE_BYTES)
 
 
 @dataclass(frozen=True)
 class Bad:
-    """A row that cannot be read, and why; `line` is its beginning."""
+    """A row that cannot be read, and why."""
 
     reason: str
-    line: str
 
 
 Row = tuple[int, dict[str, Any] | Bad]
 
 
 class Source:
-    """An opened input with its position, for progress. `size` is in bytes of the file as stored, None for a pipe."""
+    """An opened input with its position, for progress.
+
+    `size` is in bytes of the file as stored, None for a pipe; `head` is its unpacked beginning.
+    """
 
     def __init__(self, path: str) -> None:
         self.name = "standard input" if path == "-" else path
@@ -53,9 +55,9 @@ class Source:
             self._raw = Path(path).open("rb")
             self.size = Path(path).stat().st_size
         self.stream = _unpack(
-            io.BufferedReader(self._raw, _CHUNK) if path == "-" else self._raw, path
+            io.BufferedReader(self._raw, _CHUNK_BYTES) if path == "-" else self._raw, path
         )
-        self.head = self.stream.peek(_CHUNK)[:_CHUNK]
+        self.head = self.stream.peek(_CHUNK_BYTES)[:_CHUNK_BYTES]
 
     @property
     def position(self) -> int:
@@ -96,12 +98,15 @@ def rows(source: Source) -> Iterator[Row]:
 
 
 def lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes | Bad, bool]]:
-    """(number, line without newline or Bad, whether it ended with a newline); never holds more than MAX_LINE_BYTES."""
-    number, rest, skipped = 0, b"", 0
+    """(number, line without newline or Bad, whether it ended with a newline).
+
+    Never holds more than MAX_LINE_BYTES and a chunk.
+    """
+    number, rest, dropped_bytes = 0, b"", 0
     broken: str | None = None
     while True:
         try:
-            chunk = stream.read(_CHUNK)
+            chunk = stream.read(_CHUNK_BYTES)
         except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
             chunk, broken = b"", f"the compressed file is damaged or cut off here: {error}"
         if not chunk:
@@ -110,21 +115,20 @@ def lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes | Bad, bool]]:
         rest = parts.pop()
         for part in parts:
             number += 1
-            yield number, _sized(part, skipped), True
-            skipped = 0
+            yield number, _sized(part, dropped_bytes), True
+            dropped_bytes = 0
         if len(rest) > MAX_LINE_BYTES:
-            skipped += len(rest) - 200
-            rest = rest[:200]
+            dropped_bytes += len(rest)
+            rest = b""
     if broken:
-        yield number + 1, Bad(broken, rest[:200].decode("utf-8", "replace")), False
-    elif rest or skipped:
-        yield number + 1, _sized(rest, skipped), False
+        yield number + 1, Bad(broken), False
+    elif rest or dropped_bytes:
+        yield number + 1, _sized(rest, dropped_bytes), False
 
 
-def _sized(line: bytes, skipped: int) -> bytes | Bad:
-    if skipped:
-        start = line[:200].decode("utf-8", "replace")
-        return Bad(f"line of {skipped + len(line)} bytes, more than {MAX_LINE_BYTES}", start)
+def _sized(line: bytes, dropped_bytes: int) -> bytes | Bad:
+    if dropped_bytes:
+        return Bad(f"line of {dropped_bytes + len(line)} bytes, more than {MAX_LINE_BYTES}")
     return line.removesuffix(b"\r")
 
 
@@ -132,10 +136,7 @@ def _text(number: int, line: bytes) -> str | Bad:
     try:
         return line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        return Bad(
-            f"not UTF-8: byte {error.start} is {line[error.start]:#04x}",
-            line[:200].decode("utf-8", "replace"),
-        )
+        return Bad(f"not UTF-8: byte {error.start} is {line[error.start]:#04x}")
 
 
 def _json_lines(source: Source) -> Iterator[Row]:
@@ -148,55 +149,64 @@ def _json_lines(source: Source) -> Iterator[Row]:
                 value = json.loads(text)
             except ValueError as error:
                 cut = "" if ended else "; the file ends in the middle of this line"
-                yield number, Bad(f"not JSON: {error}{cut}", text[:200])
+                yield number, Bad(f"not JSON: {error}{cut}")
                 continue
-            yield number, value if isinstance(value, dict) else Bad("not a JSON object", text[:200])
+            yield number, value if isinstance(value, dict) else Bad("not a JSON object")
 
 
 def _csv(source: Source) -> Iterator[Row]:
-    """CSV with quoted newlines; a header row if its first row holds the word `text`, else yelp_review_full's form."""
-    bad: list[tuple[int, Bad]] = []
+    """CSV with quoted newlines.
+
+    The first row is the header, unless it is a digit and a text: yelp_review_full's form, which
+    has none.
+    """
+    bad: list[Bad] = []  # lines that are no text, until the row they stand before is through
 
     def decoded() -> Iterator[str]:
         for number, line, _ in lines(source.stream):
             text = line if isinstance(line, Bad) else _text(number, line)
             if isinstance(text, Bad):
-                bad.append((number, text))
+                bad.append(Bad(f"line {number} of the file: {text.reason}"))
+                yield "\n"  # an empty row, so that `bad` is emptied before the next line is read
             else:
                 yield text + "\n"
 
-    # yelp_review_full escapes a quote by a backslash, everyone else by doubling it.
-    escape = "\\" if b'\\"' in source.head and b'""' not in source.head else None
-    table = csv.reader(decoded(), doublequote=escape is None, escapechar=escape)
     header: list[str] | None = None
     number = 0
+    for cells in _cells(decoded(), source.head):
+        for problem in bad:
+            number += 1
+            yield number, problem
+        bad.clear()
+        if isinstance(cells, Bad):
+            number += 1
+            yield number, cells
+        elif header is None and cells and not (len(cells) == 2 and cells[0].strip() in "012345"):
+            header = [c.strip() for c in cells]
+        elif cells:
+            number += 1
+            yield number, _named(cells, header)
+
+
+def _cells(text: Iterator[str], head: bytes) -> Iterator[list[str] | Bad]:
+    # yelp_review_full escapes a quote by a backslash, everyone else by doubling it.
+    escape = "\\" if b'\\"' in head and b'""' not in head else None
+    table = csv.reader(text, doublequote=escape is None, escapechar=escape)
     while True:
         try:
-            cells = next(table)
+            yield next(table)
         except StopIteration:
-            break
+            return
         except csv.Error as error:
-            number += 1
-            yield number, Bad(f"not CSV: {error}", "")
-            continue
-        if header is None and not (len(cells) == 2 and cells[0].strip() in "012345"):
-            header = [c.strip() for c in cells]
-            continue
-        if not cells:
-            continue
-        number += 1
-        names = header or ["label", "text"]
-        if len(cells) != len(names):
-            yield (
-                number,
-                Bad(f"{len(cells)} cells, the header has {len(names)}", ",".join(cells)[:200]),
-            )
-        else:
-            row = dict(zip(names, cells, strict=True))
-            yield number, row if header else {**row, "_csv_labels": True}
-    for line_number, problem in bad:
-        yield number + 1, Bad(f"line {line_number} of the file: {problem.reason}", problem.line)
-        number += 1
+            yield Bad(f"not CSV: {error}")
+
+
+def _named(cells: list[str], header: list[str] | None) -> dict[str, Any] | Bad:
+    names = header or ["label", "text"]
+    if len(cells) != len(names):
+        return Bad(f"{len(cells)} cells, the header has {len(names)}")
+    row = dict(zip(names, cells, strict=True))
+    return row if header else {**row, "_csv_labels": True}
 
 
 def _parquet(source: Source) -> Iterator[Row]:
@@ -205,7 +215,7 @@ def _parquet(source: Source) -> Iterator[Row]:
     if source.size is None:
         raise Misconfigured("Parquet cannot be read from standard input; name the file")
     number = 0
-    for batch in parquet.ParquetFile(source.name).iter_batches(batch_size=1000):
+    for batch in parquet.ParquetFile(source.name).iter_batches(batch_size=_PARQUET_ROWS):
         for row in batch.to_pylist():
             number += 1
             yield number, row

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from producers.intake import redact
+from shared.privacy import redact
 
 # Never the author, nor external_id and url: platforms build those from names and account numbers.
 _SHOWN = ("text", "title", "rating", "created_at", "business")

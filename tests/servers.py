@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +10,7 @@ from pathlib import Path
 import redis
 
 from shared.stream.guardian import binary
-from tests.conftest import wait_until
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.conftest import free_port, wait_until
 
 
 def answers(client: redis.Redis) -> bool:

@@ -115,9 +115,16 @@ def _opened(base: str | None) -> tuple[Any, Any, Any]:
     "name",
     help="name of the run folder under HOME/runs  [default: the unfinished one, or a new one]",
 )
+@click.option(
+    "--new", is_flag=True, help="begin a new run even if one with this plan is unfinished"
+)
 @command
-def train(base: str | None, name: str | None, **options: Any) -> None:
-    """One cycle: sample, label, finetune, evaluate, promote. Killed and started again, it goes on."""
+def train(base: str | None, name: str | None, new: bool, **options: Any) -> None:
+    """One cycle: sample, label, finetune, evaluate, promote. Killed and started again, it goes on.
+
+    A run that was tried four times without getting further, whose sample cannot be trained on or is
+    older than a week is left, and a new one begins; --run NAME goes on with it all the same.
+    """
     from trainer.schedule import exclusive
     from trainer.schedule import train as cycle
 
@@ -129,7 +136,7 @@ def train(base: str | None, name: str | None, **options: Any) -> None:
             ours()
             click.echo(line)
 
-        run = cycle(_plan(options), settings, store, say, name)
+        run = cycle(_plan(options), settings, store, say, name, new=new)
     facts = run.facts["promote"]
     click.secho(
         f"{facts['verdict']}: {facts.get('adapter', 'the serving adapter stays')}", bold=True

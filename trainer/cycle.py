@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shared.errors import Misconfigured
+from shared.errors import Misconfigured, TemporaryFailure
 from shared.inference.adapters import BadAdapter, Manifest, Registry, open_registry, packaged_for
 from shared.inference.causal import load_base
 from shared.inference.emotions import load_emotions
@@ -20,17 +20,16 @@ from shared.inference.prompts import TASKS
 from shared.inference.weights import file_sha256, resolve
 from shared.settings import MATCHER_BASE, Settings, base_name
 from shared.stream.store import Store
-from trainer import label as labelling
 from trainer import matcher, readings, report
 from trainer import promote as gate
-from trainer import sample as sampling
 from trainer.calibrate import calibrate
 from trainer.evaluate import Arm, Scored, evaluate
-from trainer.examples import Label, examples, held, held_out, read_labels
+from trainer.examples import Label, examples, held, held_out
 from trainer.finetune import RECIPES, Recipe, finetune
+from trainer.label import require_some
 from trainer.marks import read_marks
-from trainer.run import STEPS, Run
-from trainer.teachers import make_teacher
+from trainer.run import STEPS, Run, Spent
+from trainer.sources import Source, open_source
 
 _DEV_SHARE = 0.04
 
@@ -60,6 +59,7 @@ class Cycle:
         Raises:
             Misconfigured: an earlier step is missing, or the step cannot work with what it was
                 given.
+            Spent: it never will with this sample; the run is not resumed.
             TemporaryFailure: teacher, server or disk failed; repeating goes on from there.
         """
         if self.run.done(name):
@@ -67,7 +67,15 @@ class Cycle:
             return
         self.run.require(name)
         self.say(f"== {name} ({STEPS.index(name) + 1} of {len(STEPS)}) ==")
-        facts: dict[str, Any] = getattr(self, f"_{name}")()
+        self.run.begin()
+        try:
+            facts: dict[str, Any] = getattr(self, f"_{name}")()
+        except TemporaryFailure:
+            self.run.forgive()
+            raise
+        except Spent as error:
+            self.run.end(str(error))
+            raise
         self.run.finish(name, facts)
         self.say(
             f"{name}: "
@@ -77,26 +85,13 @@ class Cycle:
     def _teacher(self) -> str:
         return self.run.plan.teacher or self.settings.teacher
 
+    @property
+    def source(self) -> Source:
+        """Where reviews and labels come from."""
+        return open_source(self._teacher(), self.run.plan.task, self.settings, self.store)
+
     def _sample(self) -> dict[str, Any]:
-        plan, teacher = self.run.plan, self._teacher()
-        if teacher.startswith(
-            "file:"
-        ):  # recorded labels bring their own reviews, which people chose
-            found = sampling.Sample()
-            fresh = sampling.Duplicates()
-            # Holdout first: of two near-copies the one in training has to go.
-            for one in sorted(
-                read_labels(Path(teacher.removeprefix("file:"))), key=held, reverse=True
-            ):
-                if fresh.is_new(one.review.text):
-                    found.labels.append(one)
-                else:
-                    found.left_out["near-duplicate"] += 1
-        else:
-            cache = self._cache(teacher)
-            found = sampling.sample(
-                self.store.all(), plan.most, lambda one: cache.get(one) is not None
-            )
+        found = self.source.choose(self.run.plan.most)
         without = [i for i, one in enumerate(found.labels) if not one.emotions]
         if without:
             felt = load_emotions(self.settings).classify(
@@ -107,26 +102,9 @@ class Cycle:
         self.run.keep("sample", found.labels)
         return {"sampled": len(found.labels), "left_out": dict(found.left_out)}
 
-    def _cache(self, teacher: str) -> labelling.Cache:
-        name = (
-            teacher
-            if not teacher.startswith("openai:")
-            else f"{teacher}#{self.settings.openai_model}"
-        )
-        return labelling.Cache(self.settings.home / "labels", name, self.run.plan.task)
-
     def _label(self) -> dict[str, Any]:
-        task, teacher = self.run.plan.task, self._teacher()
-        sample = self.run.kept("sample")
-        if teacher.startswith("file:"):
-            found = labelling.Labelled()
-            for one in sample:
-                found.add(one, task)
-        else:
-            found = labelling.ask(
-                sample, task, make_teacher(teacher, self.settings), self._cache(teacher), self.say
-            )
-        labelling.require_some(found, task)
+        found = self.source.label(self.run.kept("sample"), self.say)
+        require_some(found, self.run.plan.task)
         self.run.keep("labels", found.labels)
         return {
             "labelled": len(found.labels),

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.errors import Misconfigured
 from shared.inference.answer import answerer
 from shared.inference.prompts import target
 from shared.settings import Settings
 from trainer.examples import Label
 from trainer.metrics.measures import mean, own
 from trainer.metrics.pairwise import pairwise
+from trainer.run import Spent
 
 _STEP = 64
 
@@ -90,10 +90,10 @@ def evaluate(
         say: called with one line of progress at a time.
 
     Raises:
-        Misconfigured: the holdout is empty.
+        Spent: the holdout is empty.
     """
     if not labels:
-        raise Misconfigured(f"the holdout has no label for task {task}; label more reviews")
+        raise Spent(f"the holdout has no label for task {task}; label more reviews")
     return [_scored(arm, task, labels, settings, folder, say) for arm in arms]
 
 

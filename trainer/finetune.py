@@ -20,6 +20,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from shared.errors import Misconfigured
 from trainer.examples import Example
+from trainer.run import Spent
 
 IGNORED = -100
 
@@ -165,13 +166,13 @@ def finetune(
         {"eval_loss": of the best epoch, "steps": ..., "examples": ...}.
 
     Raises:
-        Misconfigured: nothing to train on.
+        Spent: nothing to train on.
         NotANumber: the loss diverged.
     """
     from peft import LoraConfig, PeftModel, get_peft_model
 
     if not train or not dev:
-        raise Misconfigured(
+        raise Spent(
             f"{len(train)} training and {len(dev)} dev examples: too few to train; label more reviews"
         )
     torch.manual_seed(recipe.seed)

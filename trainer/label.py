@@ -16,11 +16,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from shared.errors import Misconfigured
 from shared.inference.offers import offers_unsupported
 from shared.inference.prompts import MAX_ISSUES, TASKS
 from shared.review import Issue
 from trainer.examples import Label, located
+from trainer.run import Spent
 from trainer.teachers import INSTRUCTIONS, TRUNCATED, VERSION, Teacher
 
 _ECHO_WORDS = 8
@@ -185,13 +185,13 @@ def require_some(found: Labelled, task: str) -> None:
     """Stop a cycle that has nothing to learn from.
 
     Raises:
-        Misconfigured: every label was dropped; the text counts why.
+        Spent: every label was dropped; the text counts why.
     """
     if not found.labels:
         why = (
             ", ".join(f"{n} {reason}" for reason, n in found.dropped.most_common())
             or "the sample was empty"
         )
-        raise Misconfigured(
+        raise Spent(
             f"no valid label for task {task}: {why}; look at the teacher's answers or choose another teacher"
         )

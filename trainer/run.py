@@ -8,10 +8,11 @@ It does not know what the steps do.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,16 @@ from shared.errors import Misconfigured
 from trainer.examples import Label, as_row, read_labels
 
 STEPS = ("sample", "label", "finetune", "evaluate", "promote")
+# Tries of one run that bring it no further, kills included. Four is how often the queue tries one
+# job (1 + names.MAX_RETRIES): the job after it begins with a new sample. Outages do not count.
+MAX_TRIES = 4
+# A sample that is older is not resumed by itself: a week's reviews are missing in it. Labels are
+# cached by review, so a new run asks the teacher only for what is new.
+SAMPLE_DAYS = 7
+
+
+class Spent(Misconfigured):
+    """The run's sample cannot be trained on, however often it is tried: a new run must begin."""
 
 
 class Plan(BaseModel):
@@ -61,6 +72,8 @@ class Run:
             try:
                 kept = json.loads(path.read_text())
                 self.plan, self.facts = Plan.model_validate(kept["plan"]), dict(kept["steps"])
+                self._tries, self._seen = int(kept.get("tries", 0)), list(kept.get("seen", []))
+                self._ended = str(kept.get("ended", ""))
             except (ValueError, KeyError, ValidationError) as error:
                 raise Misconfigured(
                     f"{path} is damaged: {error}; remove the folder to start anew"
@@ -75,6 +88,7 @@ class Run:
             )
         else:
             self.plan, self.facts = plan, {}
+            self._tries, self._seen, self._ended = 0, [], ""
             folder.mkdir(parents=True, exist_ok=True)
             self._write()
 
@@ -89,8 +103,43 @@ class Run:
 
     def finish(self, step: str, facts: dict[str, Any]) -> None:
         """Mark a step finished, with what it found."""
-        self.facts[step] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
+        moment = datetime.now(UTC).isoformat(timespec="seconds")
+        self.facts[step] = {"finished_at": moment, **facts}
         self._write()
+
+    def begin(self) -> None:
+        """Count a try, on disk before the work: a kill counts too. One that follows progress is the first again."""
+        seen = self._progress()
+        self._tries = self._tries + 1 if seen == self._seen else 1
+        self._seen = seen
+        self._write()
+
+    def forgive(self) -> None:
+        """Take the last try back: the surroundings failed, not the run."""
+        self._tries = max(0, self._tries - 1)
+        self._write()
+
+    def end(self, reason: str) -> None:
+        """Never resume this run by itself."""
+        self._ended = reason
+        self._write()
+
+    def why_left(self, now: datetime) -> str | None:
+        """Why an unfinished run is not gone on with, unless a person names it; None: it is."""
+        if self._ended:
+            return self._ended
+        if self._tries >= MAX_TRIES:
+            step = next(step for step in STEPS if not self.done(step))
+            return f"{self._tries} tries ended in {step}"
+        sampled = self.facts.get("sample", {}).get("finished_at")
+        if sampled and now - datetime.fromisoformat(sampled) > timedelta(days=SAMPLE_DAYS):
+            return f"its sample is older than {SAMPLE_DAYS} days"
+        return None
+
+    def _progress(self) -> list[str]:
+        """Grows whenever a try brought the run further: finished steps, checkpoints, answers."""
+        files = [*self.folder.glob("checkpoints/*"), *self.folder.glob("answers-*.json")]
+        return [*self.facts, *sorted(path.name for path in files)]
 
     def require(self, step: str) -> None:
         """Stop unless every earlier step is finished.
@@ -107,11 +156,14 @@ class Run:
     def _write(self) -> None:
         scratch = self.folder / "run.json.part"
         with scratch.open("w") as out:
-            out.write(
-                json.dumps(
-                    {"plan": self.plan.model_dump(mode="json"), "steps": self.facts}, indent=1
-                )
-            )
+            kept = {
+                "plan": self.plan.model_dump(mode="json"),
+                "steps": self.facts,
+                "tries": self._tries,
+                "seen": self._seen,
+                "ended": self._ended,
+            }
+            out.write(json.dumps(kept, indent=1))
             out.flush()
             os.fsync(out.fileno())
         scratch.replace(self.folder / "run.json")
@@ -130,17 +182,45 @@ class Run:
         return read_labels(self.folder / f"{name}.jsonl")
 
 
-def open_run(home: Path, plan: Plan, name: str | None = None) -> Run:
-    """The unfinished run with this plan, if there is one, otherwise a new one named by date and task."""
+def open_run(
+    home: Path,
+    plan: Plan,
+    name: str | None = None,
+    *,
+    new: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Run:
+    """The unfinished run with this plan, otherwise a new one named by moment and task.
+
+    Args:
+        home: runs are folders of HOME/runs.
+        plan: what is wanted.
+        name: the run to go on with, whatever became of it, or to make.
+        new: go on with none.
+        say: told why an unfinished run is left.
+        clock: the moment, UTC.
+
+    Raises:
+        Misconfigured: the named run has another plan, or is to be new and exists.
+    """
     root = home / "runs"
     if name:
+        if new and (root / name).exists():
+            raise Misconfigured(f"{root / name} exists already; name another run, or none")
         return Run(root / name, plan)
-    for folder in sorted(root.glob("*/run.json"), reverse=True):
+    for path in () if new else sorted(root.glob("*/run.json"), reverse=True):
         try:
-            run = Run(folder.parent)
+            run = Run(path.parent)
         except Misconfigured:
             continue
-        if run.plan == plan and not run.done("promote"):
+        if run.plan != plan or run.done(STEPS[-1]):
+            continue
+        why = run.why_left(clock())
+        if why is None:
             return run
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    return Run(root / f"{stamp}-{plan.task}", plan)
+        say(f"run {run.name} is left: {why}")
+    stamp = clock().strftime("%Y%m%d-%H%M%S")
+    taken = {path.name for path in root.glob(f"{stamp}-*")}
+    names = (f"{stamp}-{number:02d}-{plan.task}" for number in itertools.count())
+    return Run(root / next(n for n in names if n not in taken), plan)

@@ -12,7 +12,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from shared.review import NEGATIVE, Analysis, Review
+from shared.insight_rule import why_no_insight
+from shared.privacy import holds_personal_data
+from shared.review import Analysis, Review
 from trainer.examples import Label
 
 # Texts that address a model rather than a business. They are data for the guard's tests, not for a
@@ -21,11 +23,6 @@ _HOSTILE = re.compile(
     r"\b(?:ignore|disregard|forget)\b.{0,30}\b(?:instructions?|prompt|rules|above|previous)\b"
     r"|system prompt|you are (?:now|an? (?:ai|assistant))|<\|im_|\[/?INST\]|###\s*(?:instruction|system)|as an ai\b|<<<|>>>",
     re.I | re.S,
-)
-# Intake redacts e-mail addresses and numbers before storage; what it marked, and what older stores
-# may still hold.
-_PERSONAL = re.compile(
-    r"\[email\]|\[number\]|[\w.+-]+@[\w-]+\.\w|(?<![\w.])\+?\d(?:[ ().-]{0,2}\d){8,15}(?!\w)"
 )
 _SHINGLE = 6
 _NEAR = 0.5
@@ -64,14 +61,7 @@ def quarantined(text: str) -> str | None:
     """Why a text must not reach a teacher or a training set, or None."""
     if _HOSTILE.search(text):
         return "hostile"
-    return "personal data" if _PERSONAL.search(text) else None
-
-
-def needs_insight(review: Review, analysis: Analysis | None) -> bool:
-    """The pipeline's rule: rated 3 or less, or unrated and negative feelings prevail."""
-    if review.rating is not None:
-        return review.rating <= 3
-    return analysis is not None and any(e in NEGATIVE for e in analysis.emotions.present)
+    return "personal data" if holds_personal_data(text) else None
 
 
 def stratum(review: Review, analysis: Analysis | None) -> tuple[str, str, str, str]:
@@ -110,7 +100,7 @@ def sample(
     out, fresh = Sample(), Duplicates()
     strata: dict[tuple[str, ...], list[Label]] = defaultdict(list)
     for review, analysis in stored:
-        if not needs_insight(review, analysis):
+        if why_no_insight(review, analysis.emotions if analysis else None):
             out.left_out["needs no insight"] += 1
         elif reason := quarantined(review.text):
             out.left_out[reason] += 1

@@ -1,8 +1,9 @@
 """`beyond schedule`: enqueue a cycle every N new reviews or by a cron expression; run it, one at a time across machines.
 
-A moment of the schedule has a name (a slot). Enqueuing is one script that does nothing when the
-slot was enqueued before or a training waits, so any number of schedulers may run. The job's worker
-holds a lock in Redis while it trains. It does not know the steps of a cycle.
+A moment of the schedule has a name (a slot), for each task its own. Enqueuing is one script that
+does nothing when the slot was enqueued before or a training of the task waits, so any number of
+schedulers may run. The job's worker holds a lock in Redis while it trains. It does not know the
+steps of a cycle.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import redis
+from pydantic import ValidationError
 from redis.exceptions import LockError, RedisError
 from redis.lock import Lock
 
@@ -23,8 +25,10 @@ from shared.stream.store import Store
 from shared.stream.training import enqueue_training
 from shared.telemetry import log
 from trainer.cycle import Cycle
-from trainer.run import Plan, Run
+from trainer.run import Plan, Run, open_run
 
+# One for all tasks: two trainings on one GPU or two cores take turns at its memory and end later
+# than one after the other. Trainings of different tasks wait beside each other in the queue.
 LOCK = "b:training:lock"
 
 
@@ -142,27 +146,47 @@ def exclusive(
 def batch(
     settings: Settings, connection: redis.Redis, tick: Callable[[], None]
 ) -> Callable[[Sequence[str]], list[Exception | None]]:
-    """The function that a worker of the `training` queue runs: a list of plans (JSON) in, None or the error for each out."""
+    """The function that a worker of the `training` queue runs: a list of plans (JSON) in, None or the error for each out.
+
+    It raises TemporaryFailure when the surroundings failed and nothing was trained: the worker
+    then gives the jobs back, which costs no retry.
+    """
     store = Store(connection)
-    say = log("trainer")
+    progress_log = log("trainer")
 
     def run(plans: Sequence[str]) -> list[Exception | None]:
-        return [_one(plan) for plan in plans]
+        out: list[Exception | None] = []
+        for text in plans:
+            try:
+                error = _one(Plan.model_validate_json(text))
+            except ValidationError as wrong:
+                error = Misconfigured(f"the job's plan is not one of this version: {wrong}")
+            if isinstance(error, TemporaryFailure) and None not in out:
+                raise error  # a finished training must not be given back: it would run again
+            out.append(error)
+        return out
 
-    def _one(text: str) -> Exception | None:
+    def _one(plan: Plan) -> Exception | None:
+        kind = f"training {plan.task}"
         try:
             with exclusive(connection, settings.lease_seconds, lambda text: tick()) as ours:
 
                 def progress(line: str) -> None:
                     tick()
                     ours()
-                    say.info("training", step=line)
+                    progress_log.info("training", step=line)
 
-                train(Plan.model_validate_json(text), settings, store, progress)
-        except BeyondError as error:
-            store.warn("training", str(error))
+                train(plan, settings, store, progress)
+        except TemporaryFailure as error:
+            return error  # shown by the worker's own warning of the outage
+        except (
+            Exception
+        ) as error:  # out of memory, a full disk, a damaged model: not the worker's end
+            if not isinstance(error, BeyondError):
+                progress_log.exception("training_failed", task=plan.task)
+            store.warn(kind, str(error) or type(error).__name__)
             return error
-        store.warn("training", None)
+        store.warn(kind, None)
         return None
 
     return run
@@ -174,11 +198,11 @@ def train(
     store: Store,
     say: Callable[[str], None],
     name: str | None = None,
+    *,
+    new: bool = False,
 ) -> Run:
-    """A whole cycle; goes on with the unfinished run of the same plan."""
-    from trainer.run import open_run
-
-    run = open_run(settings.home, plan, name)
+    """A whole cycle; goes on with the unfinished run of the same plan unless a `new` one is wanted."""
+    run = open_run(settings.home, plan, name, new=new, say=say)
     say(f"run {run.folder}")
     Cycle(run, settings, store, say).until()
     return run

@@ -1,4 +1,4 @@
-"""Teachers: who writes the labels. `gguf:PATH_OR_HUB_ID`, `openai:URL`, or `file:PATH` (see trainer/label.py).
+"""Teachers: models that write labels. `gguf:PATH_OR_HUB_ID` and `openai:URL`; `file:PATH` asks nobody (trainer/sources.py).
 
 A teacher gets a prompt and returns text; what is wrong with the text is found by the labelling
 step, and a teacher that fails raises, it never returns an error as text. It does not know storage.
@@ -184,16 +184,28 @@ def _fetched(source: str, settings: Settings) -> Path:
     return found[0]
 
 
-def make_teacher(spec: str, settings: Settings) -> Teacher:
-    """The teacher that `spec` names.
+# Kinds, and what stands after the colon.
+TEACHERS = {"gguf": "PATH_OR_HUB_ID", "openai": "URL"}
+
+
+def check_teacher(spec: str) -> None:
+    """Find a mistyped teacher before anything is done for it.
 
     Raises:
-        Misconfigured: unknown kind.
-        ModelUnavailable: its weights or package are missing.
+        Misconfigured: its file does not exist, or its address is none.
     """
     kind, _, rest = spec.partition(":")
     if kind == "gguf":
-        return GGUFTeacher(rest, settings)
-    if kind == "openai":
-        return OpenAITeacher(rest, settings)
-    raise Misconfigured(f"--teacher {spec!r}: use gguf:PATH_OR_HUB_ID, openai:URL or file:PATH")
+        _local(rest)
+    elif not rest.startswith(("http://", "https://")):
+        raise Misconfigured(f"--teacher {spec!r}: openai:URL wants http:// or https://")
+
+
+def make_teacher(spec: str, settings: Settings) -> Teacher:
+    """The teacher that `spec` names, one of TEACHERS.
+
+    Raises:
+        ModelUnavailable: its weights or package are missing.
+    """
+    kind, _, rest = spec.partition(":")
+    return GGUFTeacher(rest, settings) if kind == "gguf" else OpenAITeacher(rest, settings)

@@ -17,7 +17,8 @@ from redis.exceptions import ConnectionError, TimeoutError
 
 from shared.errors import TemporaryFailure
 from shared.inference.emotions import EmotionClassifier
-from shared.review import Analysis, Emotions, Insight, Review
+from shared.insight_rule import why_no_insight
+from shared.review import Analysis, Insight, Review
 from shared.stream.store import Store
 from shared.telemetry import BATCH_REVIEWS, REVIEWS_DONE, STAGE_SECONDS, log
 from workers.insights import InsightWriter
@@ -32,7 +33,6 @@ _NOT_THE_REVIEW = (
     MemoryError,
 )
 Outcome = Exception | None
-HIGHEST_RATING_WITH_INSIGHT = 3
 
 
 def analyse(review_ids: list[str]) -> None:
@@ -44,15 +44,6 @@ def analyse(review_ids: list[str]) -> None:
     raise RuntimeError(
         "run it by `beyond work`, or rq worker --worker-class workers.batch_worker.BatchWorker"
     )
-
-
-def why_no_insight(review: Review, emotions: Emotions) -> str | None:
-    """None where an insight is due, else the reason that the Analysis will carry."""
-    if review.rating is not None:
-        return (
-            None if review.rating <= HIGHEST_RATING_WITH_INSIGHT else f"rated {review.rating:g}/5"
-        )
-    return None if emotions.negative_weight > 0 else "no rating, and positive emotions outweigh"
 
 
 class Pipeline:

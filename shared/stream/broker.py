@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -88,9 +88,11 @@ def _sentinel(url: str, options: dict[str, Any]) -> redis.Redis:
         raise Misconfigured("a Sentinel URL looks like sentinel://host:26379,host2:26379/mymaster")
     pairs = [(h.rsplit(":", 1)[0], int(h.rsplit(":", 1)[1]) if ":" in h else 26379) for h in hosts]
     db = int(dict(p.split("=", 1) for p in parts.query.split("&") if "=" in p).get("db", 0))
-    password = parts.netloc.rsplit("@", 1)[0].rsplit(":", 1)[-1] if "@" in parts.netloc else None
+    user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    # The login is the servers'; Sentinels seldom have one.
+    login = {"username": unquote(user) or None, "password": unquote(password) or None}
     sentinel = redis.Sentinel(pairs, sentinel_kwargs={"socket_timeout": 2})
-    return sentinel.master_for(service, db=db, password=password, **options)
+    return sentinel.master_for(service, db=db, **login, **options)
 
 
 def attach(home: Path, server_config: str = "", timeout_seconds: float = 30) -> Path:

@@ -214,6 +214,20 @@ def test_a_csv_row_with_missing_cells_is_rejected(tmp_path):
     assert [n for n, r in found if isinstance(r, Bad)] == [2] and len(found) == 3
 
 
+def test_lines_of_a_csv_that_are_no_text_are_rejected_where_they_stand(tmp_path):
+    """Not collected until the end: a Latin-1 file of ten million lines would fill the memory."""
+    lines = [b"review_id,stars,text", b"1,5,fine", b"2,5,caf\xe9", b"3,4,caf\xe9", b"4,4,ok"]
+    (tmp_path / "c.csv").write_bytes(b"\n".join(lines) + b"\n")
+    found = list(rows(Source(str(tmp_path / "c.csv"))))
+    assert [(n, isinstance(r, Bad)) for n, r in found] == [
+        (1, False),
+        (2, True),
+        (3, True),
+        (4, False),
+    ]
+    assert "line 3 of the file: not UTF-8" in found[1][1].reason
+
+
 def test_strict_stops_with_file_and_row(backfill, tmp_path):
     with pytest.raises(StoppedAtBadLine, match=r"s\.json: row 2"):
         backfill(jsonl(tmp_path / "s.json", YELP, "{oops"), strict=True)

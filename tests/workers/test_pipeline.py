@@ -3,12 +3,9 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import TemporaryFailure
-from shared.review import EMOTIONS, Emotions
 from tests.conftest import make_review
-from tests.fakes import ANGRY, FakeEmotions, FakeWriter
-from workers.pipeline import Pipeline, analyse, why_no_insight
-
-HAPPY = Emotions(probabilities={e: 0.9 if e == "joy" else 0.0 for e in EMOTIONS}, present=("joy",))
+from tests.fakes import FakeEmotions, FakeWriter
+from workers.pipeline import Pipeline, analyse
 
 
 def stored(store, *texts):  # type: ignore[no-untyped-def]
@@ -39,20 +36,6 @@ def test_what_is_analysed_is_not_analysed_again(store):
     pipeline.run(ids)
     pipeline.run(ids)
     assert sum(fake.batches) == 2
-
-
-@pytest.mark.parametrize(
-    "rating, felt, reason",
-    [
-        (1, HAPPY, None),
-        (3, HAPPY, None),
-        (4, ANGRY, "rated 4/5"),
-        (None, ANGRY, None),
-        (None, HAPPY, "no rating, and positive emotions outweigh"),
-    ],
-)
-def test_an_insight_is_due_for_low_ratings_and_for_unrated_anger(rating, felt, reason):
-    assert why_no_insight(make_review(0, rating=rating), felt) == reason
 
 
 def test_a_lost_server_is_no_fault_of_a_review(store):

@@ -12,8 +12,7 @@ import pytest
 
 from shared.errors import Misconfigured
 from shared.telemetry import configure
-from tests.conftest import make_review, wait_until
-from tests.servers import free_port
+from tests.conftest import free_port, make_review, wait_until
 from workers.exporter import Exporter
 from workers.restarts import Restarts
 from workers.supervisor import Supervisor

@@ -15,6 +15,12 @@ from shared.errors import Misconfigured
 
 SYSTEM = Path("/usr/share/wordnet")
 REMEDY = "install Debian's wordnet-base and wordnet-sense-index, or run `python -m nltk.downloader wordnet` where it is reachable"
+# What NLTK reads, less `lexnames`. The folder of Debian's wordnet-gui holds sub-folders beside them
+# (wnres, pixmaps, bin).
+DATABASE = tuple(
+    "cntlist.rev index.sense index.adj index.adv index.noun index.verb data.adj data.adv data.noun "
+    "data.verb adj.exc adv.exc noun.exc verb.exc".split()
+)
 # Debian leaves `lexnames` out: number, file name and part of speech, one a line, as in
 # lexnames(5WN).
 _LEXNAMES = (
@@ -45,7 +51,7 @@ def ensure(cache: Path, system: Path = SYSTEM) -> None:
         nltk.data.path.insert(0, str(root))
     if _found():
         return
-    if (system / "index.sense").exists():
+    if all((system / name).is_file() for name in DATABASE):
         _lay_out(system, root)
     else:
         with tempfile.TemporaryDirectory() as scratch:
@@ -88,15 +94,16 @@ def _download(folder: Path) -> Path:
 def _lay_out(source: Path, root: Path) -> None:
     target = root / "corpora" / "wordnet"
     target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=target.parent))
-    scratch.chmod(0o755)
-    for path in source.iterdir():
-        shutil.copyfile(path, scratch / path.name)
-    lines = (
-        f"{i:02d}\t{name}\t{_POS[name.partition('.')[0]]}\n" for i, name in enumerate(_LEXNAMES)
-    )
-    (scratch / "lexnames").write_text("".join(lines))
-    for path in scratch.iterdir():
-        path.chmod(0o644)  # NLTK refuses corpora that others may write
-    shutil.rmtree(target, ignore_errors=True)
-    scratch.rename(target)
+    with tempfile.TemporaryDirectory(dir=root) as scratch:
+        folder = Path(scratch) / "wordnet"
+        folder.mkdir()
+        for name in DATABASE:
+            shutil.copyfile(source / name, folder / name)
+        lines = (
+            f"{i:02d}\t{name}\t{_POS[name.partition('.')[0]]}\n" for i, name in enumerate(_LEXNAMES)
+        )
+        (folder / "lexnames").write_text("".join(lines))
+        for path in folder.iterdir():
+            path.chmod(0o644)  # NLTK refuses corpora that others may write
+        shutil.rmtree(target, ignore_errors=True)
+        folder.rename(target)

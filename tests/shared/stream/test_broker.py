@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from urllib.parse import quote
 
 import pytest
 import redis
@@ -16,6 +17,7 @@ from shared.errors import Misconfigured, TemporaryFailure
 from shared.settings import Settings
 from shared.stream import broker
 from tests.conftest import ROOT, wait_until
+from tests.servers import sentinel, tcp_server
 
 
 def alive(pid: int) -> bool:
@@ -112,38 +114,32 @@ def test_a_server_that_does_not_answer_is_a_temporary_failure(home):
         broker.connect(Settings(home=home, redis_url="redis://127.0.0.1:1/0"), patience_seconds=1)
 
 
-def test_sentinel_finds_the_master(server, tmp_path):
-    """A real Sentinel: the same binary in sentinel mode, watching a TCP server."""
-    from shared.stream.guardian import binary
+@pytest.mark.parametrize("login", ["", ":pass/word", "someone:pass/word"])
+def test_sentinel_finds_the_master_and_logs_in_there(tmp_path, login):
+    """A real Sentinel; before, the user name was dropped and a quoted password sent as quoted."""
+    user, _, password = login.partition(":")
+    with tcp_server(tmp_path, password) as port:
+        direct = redis.Redis(port=port, password=password or None)
+        if user:
+            direct.acl_setuser(
+                user, enabled=True, passwords=[f"+{password}"], categories=["+@all"], keys=["*"]
+            )
+            direct.config_set("requirepass", "another")
+            direct = redis.Redis(port=port, password="another")
+        with sentinel(tmp_path, port, "another" if user else password) as watch:
+            quoted = f"{user}:{quote(password, safe='')}@" if login else ""
+            url = f"sentinel://{quoted}127.0.0.1:{watch}/mymaster"
+            found: list[redis.Redis] = []
 
-    port, watch = 21000 + os.getpid() % 500, 21600 + os.getpid() % 500
-    config = tmp_path / "sentinel.conf"
-    config.write_text(
-        f"port {watch}\nsentinel monitor mymaster 127.0.0.1 {port} 1\ndir {tmp_path}\n"
-    )
-    master = subprocess.Popen(
-        [binary(), "--port", str(port), "--save", "", "--dir", str(tmp_path)],
-        stdout=subprocess.DEVNULL,
-    )
-    sentinel = subprocess.Popen([binary(), str(config), "--sentinel"], stdout=subprocess.DEVNULL)
-    try:
-        url = f"sentinel://127.0.0.1:{watch}/mymaster"
-        found: list[redis.Redis] = []
+            def connected() -> bool:
+                try:
+                    found.append(
+                        broker.connect(Settings(home=tmp_path, redis_url=url), patience_seconds=1)
+                    )
+                    return True
+                except TemporaryFailure:
+                    return False
 
-        def connected() -> bool:
-            try:
-                found.append(
-                    broker.connect(Settings(home=tmp_path, redis_url=url), patience_seconds=1)
-                )
-                return True
-            except TemporaryFailure:
-                return False
-
-        assert wait_until(connected, 20)
-        found[0].set("x", 1)
-        assert redis.Redis(port=port).get("x") == b"1"
-    finally:
-        sentinel.kill()
-        master.kill()
-        sentinel.wait()
-        master.wait()
+            assert wait_until(connected, 30)
+            found[0].set("x", 1)
+            assert direct.get("x") == b"1"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 
 import pytest
@@ -31,6 +32,40 @@ def test_without_wordnet_the_message_says_what_to_install(tmp_path, monkeypatch)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Misconfigured, match="wordnet-base"):
         wordnet.ensure(tmp_path, system=tmp_path / "nowhere")
+
+
+def debian(folder, files):  # type: ignore[no-untyped-def]
+    """What lies in /usr/share/wordnet where Debian's wordnet and wordnet-gui are installed."""
+    wordnet.ensure(CACHE)
+    for name in files:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(CACHE / "nltk_data/corpora/wordnet" / name, folder / name)
+    for name in ("wnres/wn.xbm", "pixmaps/micro-wn.xpm", "bin/wnb"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def test_debians_wordnet_folder_with_its_window_programs_is_laid_out(tmp_path, monkeypatch):
+    import nltk
+
+    system = debian(tmp_path / "usr", wordnet.DATABASE)
+    monkeypatch.setattr(nltk.data, "path", [])
+    wordnet.ensure(tmp_path / "cache", system=system)
+    laid_out = tmp_path / "cache" / "nltk_data" / "corpora" / "wordnet"
+    assert {path.name for path in laid_out.iterdir()} == {*wordnet.DATABASE, "lexnames"}
+    assert [path.name for path in laid_out.parent.iterdir()] == ["wordnet"]
+
+
+def test_half_of_debians_packages_is_not_taken_for_the_database(tmp_path, monkeypatch):
+    """wordnet-sense-index is a package of its own, without the data."""
+    import nltk
+
+    half = debian(tmp_path / "usr", ["index.sense"])
+    monkeypatch.setattr(nltk.data, "path", [])
+    monkeypatch.setenv("PATH", str(tmp_path))  # no apt-get to fetch the rest with
+    with pytest.raises(Misconfigured, match="wordnet-base"):
+        wordnet.ensure(tmp_path / "cache", system=half)
 
 
 @pytest.mark.parametrize("own_embedding", [False, True], ids=["bert-shape", "bleurt-20-shape"])
