@@ -92,7 +92,10 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
     """
     app = FastAPI(title="Beyond Sentiment", summary="Reviews in.", version="1")
     store = store_of(settings, connection)
-    intake, known = Intake(store, settings.author_key), platforms(settings)
+    intake, known = (
+        Intake(store, settings.author_key, categories=settings.categories),
+        platforms(settings),
+    )
     speak = log("webhook")
 
     def accept(name: str, headers: dict[str, str], body: bytes) -> tuple[Review, str]:

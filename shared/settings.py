@@ -124,6 +124,11 @@ class Settings(BaseSettings):
         default="", description="folder or hub:ORG/NAME of a PyTorch BLEURT checkpoint"
     )
 
+    categories: dict[str, str] = Field(
+        default={},
+        description='trade of a source\'s reviews, JSON: {"yelp": "food"}; food, lodging, product, clothing, '
+        "attraction, travel, app, service",
+    )
     webhook_secret: SecretStr | None = Field(
         default=None, description="whsec_...; Standard Webhooks"
     )

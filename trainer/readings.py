@@ -138,14 +138,14 @@ def _quotes(row: dict, lines: Lines, trade: str | None) -> Iterable[Quote]:  # t
 
 
 def of_labels(labels: Sequence[Label], lines: Lines) -> list[Reading]:
-    """Readings of labels that name whole issues: gold's or a teacher's. Their trade is not known."""
+    """Readings of labels that name whole issues: gold's or a teacher's."""
     return [
         Reading(
             one.review.id,
             "gold",
             one.review.text,
             one.review.rating,
-            None,
+            one.review.category,
             tuple(
                 Quote(i.start, i.end, i.theme, lines.find(i.problem, None), rank)
                 for rank, i in enumerate(one.issues or ())
