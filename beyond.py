@@ -35,6 +35,7 @@ COMMANDS = {
     "label": ("trainer.commands", "label", "Step 2: let the teacher label them."),
     "finetune": ("trainer.commands", "finetune", "Step 3: train an adapter."),
     "evaluate": ("trainer.commands", "evaluate", "Step 4: compare base, champion and challenger."),
+    "score": ("trainer.score_command", "score", "The serving models beside labelled reviews."),
     "promote": ("trainer.commands", "promote", "Step 5: promote the adapter if it is better."),
     "schedule": ("trainer.commands", "schedule", "Run cycles periodically."),
     "adapters": (

@@ -96,9 +96,9 @@ def insights(limit: int) -> None:
             continue
         for index, issue in enumerate(analysis.insight.issues or (None,)):  # type: ignore[arg-type]
             first = index == 0
-            told = f"{issue.problem}\n“{issue.evidence}”" if issue else "nothing to act on"
+            told = f"{issue.told}\n“{issue.evidence}”" if issue else "nothing to act on"
             act = (
-                issue.action + (f"\n! {', '.join(issue.flags)}" if issue.flags else "")
+                (issue.action or "") + (f"\n! {', '.join(issue.flags)}" if issue.flags else "")
                 if issue
                 else ""
             )

@@ -51,6 +51,7 @@ class Options:
     date_format: str | None = None
     day_first: bool | None = None
     rating_scale: float = TOP_STARS
+    category: str | None = None
     imported_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -155,7 +156,10 @@ class Backfill:
 
     def _review(self, read: ColumnReader, row: dict[str, Any]) -> Review | None:
         """The row as a Review, or None where a filter excludes it."""
-        review = self._intake.validate(read(row))
+        fields = read(row)
+        if self._options.category and not fields.get("category"):
+            fields["category"] = self._options.category
+        review = self._intake.validate(fields)
         since, max_rating = self._options.since, self._options.max_rating
         if since and (not review.dated or review.created_at < since):
             return None

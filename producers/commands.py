@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from shared.cli import command, opened
+from shared.review import TRADES
 
 
 @click.command()
@@ -20,6 +21,11 @@ from shared.cli import command, opened
     help="FIELD=COLUMN,... for any CSV or JSON lines, e.g. text=body,rating=stars",
 )
 @click.option("--source", default="file", show_default=True, help="name of the source, with --map")
+@click.option(
+    "--category",
+    type=click.Choice(TRADES),
+    help="the trade that rows without a category are about; else it is inferred",
+)
 @click.option(
     "--since", type=click.DateTime(), help="only reviews known to be written at or after this (UTC)"
 )
@@ -54,6 +60,7 @@ def backfill(
     paths: tuple[str, ...],
     mapping: str | None,
     source: str,
+    category: str | None,
     since: datetime | None,
     max_rating: float | None,
     limit: int | None,
@@ -80,6 +87,7 @@ def backfill(
     options = Options(
         mapping=parse_map(mapping) if mapping else None,
         source=source,
+        category=category,
         max_rating=max_rating,
         limit=limit,
         date_format=date_format,
@@ -90,7 +98,7 @@ def backfill(
         dry_run=dry_run,
     )
     rejects = rejects or settings.home / "rejects.jsonl"
-    intake = Intake(store, settings.author_key, settings.chunk_reviews)
+    intake = Intake(store, settings.author_key, settings.chunk_reviews, settings.categories)
     rejected = 0
     with _Progress() as progress:
         reader = Backfill(intake, connection, options, rejects, progress.update)

@@ -33,8 +33,10 @@ class Doorway:
         arrivals: Arrivals,
         author_key: bytes,
         durable_seconds: float,
+        categories: Mapping[str, str] | None = None,
     ) -> None:
-        self.platforms = platforms
+        """`categories`: the trade of all reviews of a source, where they do not name their own."""
+        self.platforms, self._categories = platforms, categories
         self._arrivals, self._author_key = arrivals, author_key
         self._durable_seconds = durable_seconds
 
@@ -48,7 +50,7 @@ class Doorway:
         platform = self.platforms[name]
         platform.verify(delivery)
         events = platform.parse(delivery)
-        arrivals = newest([arrival(event, self._author_key) for event in events])
+        arrivals = newest([arrival(event, self._author_key, self._categories) for event in events])
         if not arrivals:
             REVIEWS_IN.labels(name or "webhook", "ignored").inc()
             return []
@@ -59,7 +61,9 @@ class Doorway:
         return [Taken(a.review_id, s) for a, s in zip(arrivals, statuses, strict=True)]
 
 
-def arrival(event: Event, author_key: bytes) -> Arrival:
+def arrival(
+    event: Event, author_key: bytes, categories: Mapping[str, str] | None = None
+) -> Arrival:
     """The event as what is stored or deleted.
 
     Raises:
@@ -70,7 +74,7 @@ def arrival(event: Event, author_key: bytes) -> Arrival:
         never = datetime.fromtimestamp(0, UTC)
         identity = review_id(fields["source"], fields["external_id"], "", never)
         return Arrival(identity, None, event.happened_at)
-    review = make_review(event.fields, author_key)
+    review = make_review(event.fields, author_key, categories)
     return Arrival(review.id, review, event.happened_at)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ from shared.review import Review
 from shared.stream.names import BACKFILL, LIVE
 from shared.stream.store import Outcome, Store
 from shared.telemetry import REVIEWS_IN
+from shared.trades import trade_of
 
 
 def author_hash(author: str, key: bytes) -> str:
@@ -28,8 +29,15 @@ def author_hash(author: str, key: bytes) -> str:
     return hmac.new(key, author.encode(), hashlib.sha256).hexdigest()[:16]
 
 
-def make_review(fields: dict[str, Any], author_key: bytes) -> Review:
+def make_review(
+    fields: dict[str, Any], author_key: bytes, categories: Mapping[str, str] | None = None
+) -> Review:
     """A Review from a producer's fields (those of Review, less `id`; `author` as the platform gives it).
+
+    Args:
+        fields: what the producer read.
+        author_key: authors are stored as hashes keyed with it.
+        categories: the trade of a source's reviews, where they do not name their own.
 
     Raises:
         InvalidReview: a field is missing or wrong; the text names each field and what is expected.
@@ -37,6 +45,9 @@ def make_review(fields: dict[str, Any], author_key: bytes) -> Review:
     values = {k: v for k, v in fields.items() if v is not None and v != ""}
     if isinstance(values.get("author"), str):
         values["author"] = author_hash(values["author"], author_key)
+    values.setdefault("category", (categories or {}).get(str(values.get("source", ""))))
+    if isinstance(values.get("category"), str):  # in a platform's words; unknown ones say nothing
+        values["category"] = trade_of(values["category"])
     for name in ("text", "title"):
         if isinstance(values.get(name), str):
             values[name] = redact(values[name])
@@ -69,8 +80,16 @@ def _explain(error: Exception) -> str:
 class Intake:
     """Stores validated reviews and enqueues their jobs."""
 
-    def __init__(self, store: Store, author_key: bytes, chunk_reviews: int = 64) -> None:
+    def __init__(
+        self,
+        store: Store,
+        author_key: bytes,
+        chunk_reviews: int = 64,
+        categories: Mapping[str, str] | None = None,
+    ) -> None:
+        """`categories`: the trade of all reviews of a source, where they do not name their own."""
         self._store, self._key, self._chunk = store, author_key, chunk_reviews
+        self._categories = categories
 
     def receive(
         self, fields: dict[str, Any], durable_seconds: float | None = None
@@ -80,14 +99,14 @@ class Intake:
         Raises:
             InvalidReview, Overloaded, TemporaryFailure: nothing was stored.
         """
-        review = make_review(fields, self._key)
+        review = self.validate(fields)
         outcome = self._store.put([review], LIVE, durable_seconds=durable_seconds)[0]
         REVIEWS_IN.labels(review.source, outcome).inc()
         return review, outcome
 
     def validate(self, fields: dict[str, Any]) -> Review:
         """The Review that `fields` make, without storing it."""
-        return make_review(fields, self._key)
+        return make_review(fields, self._key, self._categories)
 
     def receive_many(self, reviews: Sequence[Review]) -> dict[Outcome, int]:
         """Historical reviews: those not yet stored go in as chunks, one job each. Cost: 1 + chunks round trips.

@@ -113,6 +113,7 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
         arrivals_of(settings, connection),
         settings.author_key,
         settings.durable_seconds,
+        settings.categories,
     )
     speak = log("webhook")
 

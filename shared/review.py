@@ -42,6 +42,10 @@ Theme = Literal[
 ]
 THEMES: tuple[str, ...] = Theme.__args__  # type: ignore[attr-defined]
 
+# Trades by the words that fit them: a restaurant has a menu, an app has none.
+Trade = Literal["food", "lodging", "product", "clothing", "attraction", "travel", "app", "service"]
+TRADES: tuple[str, ...] = Trade.__args__  # type: ignore[attr-defined]
+
 # Order of GoEmotions (Demszky et al. 2020, https://arxiv.org/abs/2005.00547); "neutral" is the
 # last.
 EMOTIONS: tuple[str, ...] = (
@@ -133,6 +137,7 @@ def review_id(
 class Review(Frozen):
     """One review as it is stored. Times are aware UTC; rating is 1-5 stars or none; author is a keyed hash.
 
+    `category` is the trade of the business; the models infer it where it is None.
     `dated` is False where nobody knows when it was written; created_at is then the time of import.
     """
 
@@ -143,6 +148,7 @@ class Review(Frozen):
     rating: float | None = Field(default=None, ge=1, le=5)
     title: CleanText | None = Field(default=None, max_length=500)
     business: str | None = Field(default=None, max_length=200)
+    category: Trade | None = Field(default=None, exclude_if=lambda trade: trade is None)
     author: str | None = Field(default=None, max_length=64)
     url: str | None = Field(default=None, max_length=2000)
     created_at: datetime
@@ -206,24 +212,40 @@ class Emotions(Frozen):
 
 
 class Issue(Frozen):
-    """One thing that went wrong. `evidence` is `text[start:end]` of the review, character offsets."""
+    """One thing that went wrong. `evidence` is `text[start:end]` of the review, character offsets.
+
+    `problem` and `action` are None where no written line says it well enough: then the quote speaks
+    for itself. `confidence`: the probability that a careful reader agrees with quote and theme; None
+    where the writer gives none.
+    """
 
     theme: Theme
-    problem: str = Field(min_length=1, max_length=400)
+    problem: str | None = Field(default=None, min_length=1, max_length=400)
     evidence: str = Field(min_length=1, max_length=600)
     start: int = Field(ge=0)
     end: int = Field(gt=0)
-    action: str = Field(min_length=1, max_length=400)
+    action: str | None = Field(default=None, min_length=1, max_length=400)
     flags: tuple[str, ...] = ()
+    confidence: float | None = Field(default=None, ge=0, le=1)
+
+    @property
+    def told(self) -> str:
+        """The problem in one sentence, or where to find it."""
+        return self.problem or READ_THE_QUOTE
 
 
+READ_THE_QUOTE = "No written line fits this well enough: read the quote."
 Urgency = Literal["low", "normal", "high"]
 
 
 class Insight(Frozen):
-    """0-3 issues, most important first; urgency by rule, with its reason; which adapter and prompt wrote it."""
+    """0-3 issues, most important first; urgency by rule, with its reason; which adapter and prompt wrote it.
+
+    `unsure`: what the writer found but is not sure enough of to show, for people who want recall.
+    """
 
     issues: tuple[Issue, ...] = Field(max_length=3)
+    unsure: tuple[Issue, ...] = Field(default=(), max_length=3)
     urgency: Urgency
     urgency_reason: str
     adapter: str

@@ -72,6 +72,12 @@ class Settings(BaseSettings):
     insight_writer: Literal["", "matched", "generated"] = Field(
         default="", description="or set BEYOND_INSIGHT_MODEL"
     )
+    confidence: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="matched issues are shown from this probability of being right; default: the model's own",
+    )
     insight_model: str = Field(
         default="", description="language model of the generated writer, of replies; or none"
     )
@@ -128,6 +134,11 @@ class Settings(BaseSettings):
         default="", description="folder or hub:ORG/NAME of a PyTorch BLEURT checkpoint"
     )
 
+    categories: dict[str, str] = Field(
+        default={},
+        description='trade of a source\'s reviews, JSON: {"yelp": "food"}; food, lodging, product, clothing, '
+        "attraction, travel, app, service",
+    )
     webhook_secret: SecretStr | None = Field(
         default=None, description="whsec_...; Standard Webhooks"
     )

@@ -69,6 +69,11 @@ def plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 help="verdicts on spans of stored reviews, for a matched student",
             ),
             click.option(
+                "--labels",
+                default="",
+                help="reviews with every complaint marked, for a matched student; a tenth fits its confidence",
+            ),
+            click.option(
                 "--from-champion",
                 is_flag=True,
                 help="go on from the promoted adapter, not from the base",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ from shared.inference.prompts import TASKS
 from shared.inference.weights import file_sha256, resolve
 from shared.settings import MATCHER_BASE, Settings, base_name
 from shared.stream.store import Store
-from trainer import matcher, report
+from trainer import matcher, readings, report
 from trainer import promote as gate
+from trainer.calibrate import calibrate
 from trainer.evaluate import Arm, Scored, evaluate
-from trainer.examples import examples, held, held_out
+from trainer.examples import Label, examples, held, held_out
 from trainer.finetune import RECIPES, Recipe, finetune
 from trainer.label import require_some
 from trainer.marks import read_marks
@@ -133,21 +134,7 @@ class Cycle:
         train = [one for one in labels if not held_out(f"dev {one.review.id}", _DEV_SHARE)]
         tasks = (plan.task, *plan.also)
         if self.matched:
-            # The bank takes every label: more written problems can only help to find a near one.
-            out = self.run.folder / "adapter"
-            base = resolve(f"wheel:{MATCHER_BASE}", self.settings.cache)
-            marks = read_marks(Path(plan.marks), self.store.reviews) if plan.marks else []
-            facts = matcher.train(
-                labels,
-                base,
-                out,
-                marks=marks,
-                epochs=int(plan.epochs or matcher.EPOCHS),
-                rate=plan.rate or matcher.RATE,
-                checkpoints=self.run.folder / "checkpoints",
-                say=self.say,
-            )
-            return dict(facts)
+            return self._train_matcher(labels)
         recipe = chosen_recipe(plan.recipe, epochs=plan.epochs, rate=plan.rate)
         model, tokenizer = load_base(self.settings, room=3.0)
         start = self._champion()[1] if plan.from_champion else None
@@ -162,6 +149,32 @@ class Cycle:
             say=self.say,
         )
         return dict(facts)
+
+    def _train_matcher(self, labels: Sequence[Label]) -> dict[str, Any]:
+        """Train on all that was marked, and fit its confidence on the dev split of --labels."""
+        plan, out = self.run.plan, self.run.folder / "adapter"
+        base = resolve(f"wheel:{MATCHER_BASE}", self.settings.cache)
+        lines, finder = readings.read_playbook(matcher.PLAYBOOK)
+        found = readings.of_labels(labels, finder)
+        if plan.marks:
+            marks = read_marks(Path(plan.marks), self.store.reviews)
+            found += readings.of_marks(marks, finder)
+        labelled = readings.read_readings(Path(plan.labels), finder) if plan.labels else []
+        dev = [one for one in labelled if readings.in_dev(one.key)]
+        known = {one.text for one in dev}
+        found = [one for one in found if one.text not in known]
+        found += [one for one in labelled if not readings.in_dev(one.key)]
+        facts = matcher.train(
+            found,
+            lines,
+            base,
+            out,
+            epochs=int(plan.epochs or matcher.EPOCHS),
+            rate=plan.rate or matcher.RATE,
+            checkpoints=self.run.folder / "checkpoints",
+            say=self.say,
+        )
+        return {**facts, **(calibrate(out, dev) if dev else {})}
 
     @property
     def matched(self) -> bool:

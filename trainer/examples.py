@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from shared.errors import Misconfigured
 from shared.inference.prompts import TASKS, build, target
 from shared.review import Issue, Review
+from shared.trades import trade_of
 
 HOLDOUT_SHARE = 0.1
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -104,7 +105,12 @@ def _label(row: dict[str, Any]) -> Label:
         )
         return Label(review, feedback=row["feedback"], split=row.get("split"))
     review = Review(
-        id=row["id"], source="file", text=row["review"], rating=row.get("rating"), created_at=_EPOCH
+        id=row["id"],
+        source="file",
+        text=row["review"],
+        rating=row.get("rating"),
+        category=trade_of(str(row.get("domain", "")).replace("_", " ")),
+        created_at=_EPOCH,
     )
     issues = [located(issue, review.text) for issue in row["issues"]]
     return Label(review, issues=tuple(issues), reply=row.get("reply"), split=row.get("split"))

@@ -209,7 +209,7 @@ def checked(label: Label, task: str) -> Label:
             raise Dropped("no answer")
         if any(label.review.text[i.start : i.end] != i.evidence for i in label.issues):
             raise Dropped("evidence not verbatim")
-        if any(offers_unsupported(i.action, label.review.text) for i in label.issues):
+        if any(offers_unsupported(i.action or "", label.review.text) for i in label.issues):
             raise Dropped("unsupported offer")
         return label
     text = getattr(label, task)

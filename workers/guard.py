@@ -22,7 +22,7 @@ def guarded(issues: Sequence[Issue], review: Review) -> list[Issue]:
             continue
         if any(issue.start < kept.end and kept.start < issue.end for kept in out):
             continue
-        flagged = offers_unsupported(issue.action, review.text)
+        flagged = offers_unsupported(issue.action or "", review.text)
         out.append(issue.model_copy(update={"flags": (UNSUPPORTED_OFFER,)}) if flagged else issue)
     return out
 
@@ -47,13 +47,20 @@ def urgency(issues: Sequence[Issue], review: Review, emotions: Emotions) -> tupl
 
 
 def insight(
-    issues: Sequence[Issue], review: Review, emotions: Emotions, adapter: str, prompt_version: str
+    issues: Sequence[Issue],
+    review: Review,
+    emotions: Emotions,
+    adapter: str,
+    prompt_version: str,
+    *,
+    unsure: Sequence[Issue] = (),
 ) -> Insight:
-    """The guarded Insight of one review."""
+    """The guarded Insight of one review; what is unsure has no say in its urgency."""
     kept = guarded(issues, review)
     level, reason = urgency(kept, review, emotions)
     return Insight(
         issues=tuple(kept),
+        unsure=tuple(guarded(unsure, review)),
         urgency=level,
         urgency_reason=reason,
         adapter=adapter,

@@ -92,10 +92,12 @@ class MatchedWriter:
 
     def write(self, items: Sequence[Item]) -> list[Insight | str]:
         """One Insight per item; it always finds an answer, which may be that there is no issue."""
-        found = self._serving.engine.issues([review for review, _ in items])
+        found = self._serving.engine.read([review for review, _ in items])
         return [
-            guard.insight(issues, review, emotions, self._serving.adapter, _TASK.version)
-            for issues, (review, emotions) in zip(found, items, strict=True)
+            guard.insight(
+                shown, review, emotions, self._serving.adapter, _TASK.version, unsure=unsure
+            )
+            for (shown, unsure), (review, emotions) in zip(found, items, strict=True)
         ]
 
 

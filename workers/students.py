@@ -16,7 +16,7 @@ from shared.inference import lora
 from shared.inference.adapters import BadAdapter
 from shared.inference.causal import load_base, load_merged
 from shared.inference.generate import Generator
-from shared.inference.matcher import load_matcher
+from shared.inference.matcher_folder import load_matcher
 from shared.review import Review
 from shared.settings import MATCHER_BASE, Settings, base_name
 
@@ -141,7 +141,12 @@ class MatcherStudent:
 
     def load(self, folder: Path, label: str, current: Any) -> Any:
         """The matcher in the folder."""
-        return load_matcher(folder, threads=self._settings.threads, tick=self._tick)
+        return load_matcher(
+            folder,
+            threads=self._settings.threads,
+            show=self._settings.confidence,
+            tick=self._tick,
+        )
 
     def restore(self, label: str, engine: Any) -> None:
         """Nothing is shared between two matchers."""
@@ -158,10 +163,10 @@ class MatcherStudent:
             rating=2,
             created_at=datetime(2026, 1, 1, tzinfo=UTC),
         )
-        spans = engine.spans([review])[0]
-        if not all(math.isfinite(span.sure) for span in spans):
+        # What a broken network says is not finite, or not even a candidate.
+        found = engine.candidates([review])[0]
+        if not all(math.isfinite(value) for one in found for value in one.features):
             raise BadAdapter("its output is not finite")
-        engine.issues([review])
 
 
 def make_student(settings: Settings, tick: Callable[[], None]) -> Student:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from shared.inference.causal import load_base, load_merged
 from shared.inference.generate import Generator
-from shared.inference.matcher import CONFIG, load_matcher
+from shared.inference.matcher_folder import CONFIG, load_matcher
 from shared.inference.prompts import TASKS, build, fence, shorten, target
 from shared.review import Review
 from shared.settings import Settings

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 
 def token_batches(lengths: Sequence[int], budget: int, most: int = 1_000_000) -> list[list[int]]:
     """Cut items into batches of similar length whose padded size stays within a budget.
@@ -40,4 +42,12 @@ def windows(lengths: Sequence[int], budget: int) -> list[list[int]]:
         else:
             out.append([index])
             size = length
+    return out
+
+
+def padded(rows: Sequence[Sequence[int]], fill: int) -> np.ndarray:
+    """Rows of numbers as one int64 array [rows, longest], short ones filled up on the right."""
+    out = np.full((len(rows), max(map(len, rows))), fill, dtype=np.int64)
+    for index, row in enumerate(rows):
+        out[index, : len(row)] = row
     return out

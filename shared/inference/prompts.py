@@ -60,6 +60,9 @@ TASKS = {
 }
 
 
+UNSAID = "-"  # where no written line fits: the quote speaks for itself
+
+
 class Unparsable(ValueError):
     """The model's output is not of the task's form; the text says where it departs from it."""
 
@@ -96,7 +99,8 @@ def target(issues: Sequence[Issue]) -> str:
     if not issues:
         return "none"
     blocks = (
-        f"evidence: {fence(i.evidence)}\ntheme: {i.theme}\nproblem: {i.problem}\naction: {i.action}\n"
+        f"evidence: {fence(i.evidence)}\ntheme: {i.theme}\n"
+        f"problem: {i.problem or UNSAID}\naction: {i.action or UNSAID}\n"
         for i in issues
     )
     return "".join(blocks)
@@ -140,11 +144,11 @@ def parse_issues(output: str, review_text: str) -> list[Issue]:
         issues.append(
             Issue(
                 theme=theme,
-                problem=problem[:400],
+                problem=None if problem == UNSAID else problem[:400],
                 evidence=review_text[start:end],
                 start=start,
                 end=end,
-                action=action[:400],
+                action=None if action == UNSAID else action[:400],
             )  # type: ignore[arg-type]
         )
         at = match.end()

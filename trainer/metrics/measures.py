@@ -80,7 +80,7 @@ def _issues(label: Label, answer: str) -> dict[str, float]:
     if pairs:
         out["theme"] = sum(a.theme == b.theme for a, b in pairs) / len(pairs)
     if issues:
-        out["offers"] = sum(offers_unsupported(i.action, text) for i in issues) / len(issues)
+        out["offers"] = sum(offers_unsupported(i.action or "", text) for i in issues) / len(issues)
     right = sum(a.theme == b.theme for a, b in pairs)
     both_none = not gold and not issues and out["parsed"] == 1
     out["issue_f1"] = 1.0 if both_none else 2 * right / max(1, len(issues) + len(gold))

@@ -1,0 +1,102 @@
+"""Fit a matcher's confidence on reviews that it was not trained on, and choose from where on to show.
+
+It does not know training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from shared.inference.confidence import Calibration
+from shared.inference.matcher import Candidate, Limits
+from shared.inference.matcher_folder import CONFIG, load_matcher, write_config
+from shared.review import THEMES, TRADES, Review
+from trainer.metrics.labels_score import Found, agreed, calibration_error
+from trainer.readings import Reading
+
+# What is shown should be right so often, in quote and theme.
+PRECISION = 0.80
+_FOLDS = 5
+
+
+def as_review(one: Reading, *, told: bool = False) -> Review:
+    """A reading's review as the matcher takes it; with its trade only if `told`."""
+    return Review(
+        id=hashlib.sha256(one.key.encode()).hexdigest()[:20],
+        source="labels",
+        text=one.text,
+        rating=one.rating,
+        category=one.trade if told and one.trade in TRADES else None,  # type: ignore[arg-type]
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+def _right(candidate: Candidate, one: Reading) -> bool:
+    """Whether quote and theme are those of a marked complaint."""
+    found = Found(candidate.start, candidate.end, THEMES[candidate.theme], candidate.line)
+    return agreed(found, one.quotes).theme
+
+
+def calibrate(
+    folder: Path, dev: Sequence[Reading], say: Callable[[str], None] = print
+) -> dict[str, float]:
+    """Fit and write a matcher's calibration and threshold.
+
+    Args:
+        folder: the matcher; its matcher.json is rewritten.
+        dev: readings that it was not trained on.
+        say: called with one line.
+
+    Returns:
+        {"ece": of confidences fitted without the review's own fold, "show": the threshold}.
+    """
+    matcher = load_matcher(folder)
+    found = matcher.candidates([as_review(one) for one in dev])
+    features, truth, fold = [], [], []
+    for number, (one, candidates) in enumerate(zip(dev, found, strict=True)):
+        for candidate in candidates:
+            features.append(candidate.features)
+            truth.append(_right(candidate, one))
+            fold.append(number % _FOLDS)
+    x, y, folds = np.array(features), np.array(truth), np.array(fold)
+    crossed = np.zeros(len(y))
+    for number in range(_FOLDS):
+        calibration = fit(x[folds != number], y[folds != number])
+        crossed[folds == number] = [calibration.confidence(row) for row in x[folds == number]]
+    show = threshold(crossed, y)
+    write_config(folder, folder_base(folder), Limits(), fit(x, y), show)
+    error = calibration_error(list(zip(map(float, crossed), map(bool, y), strict=True)))
+    facts = {"ece": round(error, 4), "show": round(show, 3), "candidates": float(len(y))}
+    say(f"confidence: {facts}")
+    return facts
+
+
+def fit(x: np.ndarray, y: np.ndarray) -> Calibration:
+    """Logistic regression of right (bool [n]) on features [n, features], standardised inside and undone again."""
+    from sklearn.linear_model import LogisticRegression
+
+    mean, scale = x.mean(0), x.std(0) + 1e-6
+    model = LogisticRegression(C=1.0, max_iter=1000).fit((x - mean) / scale, y)
+    weights = model.coef_[0] / scale
+    return Calibration(tuple(map(float, weights)), float(model.intercept_[0] - weights @ mean))
+
+
+def threshold(
+    confidence: np.ndarray, right_ones: np.ndarray, precision: float = PRECISION
+) -> float:
+    """The lowest confidence from which on at least `precision` of the candidates are right."""
+    order = np.argsort(-confidence)
+    shares = np.cumsum(right_ones[order]) / np.arange(1, len(order) + 1)
+    enough = np.nonzero(shares >= precision)[0]
+    return float(confidence[order][enough[-1]]) if len(enough) else 1.0
+
+
+def folder_base(folder: Path) -> str:
+    """The base that a matcher's config names."""
+    return str(json.loads((folder / CONFIG).read_text())["base"])
