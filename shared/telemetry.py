@@ -78,9 +78,10 @@ STAGE_SECONDS = histogram(
 )
 ADAPTER_SWAPS = counter(
     "beyond_adapter_swaps_total",
-    "Changes of the adapter while serving: switched, or refused (the old one goes on writing).",
+    "Changes of the adapter while serving: switched; postponed or refused (the old one goes on writing).",
     "`refused` grows: the promoted adapter is damaged or made for another base; `beyond status` "
-    "shows the reason, `beyond adapters rollback` goes back.",
+    "shows the reason, `beyond adapters rollback` goes back. `postponed` grows: the registry is "
+    "away or memory is short; it is tried again.",
     "outcome",
 )
 QUEUE_DEPTH = gauge(

@@ -49,6 +49,9 @@ class FakeWriter:
 
     name = "fake"
 
+    def refresh(self) -> None:
+        """Nothing to swap."""
+
     def write(self, items: Sequence[tuple[Review, Emotions]]) -> list[Insight | str]:
         return [
             Insight(

@@ -12,6 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from rbloom import Bloom
+
 from shared.insight_rule import why_no_insight
 from shared.privacy import holds_personal_data
 from shared.review import Analysis, Review
@@ -24,8 +26,15 @@ _HOSTILE = re.compile(
     r"|system prompt|you are (?:now|an? (?:ai|assistant))|<\|im_|\[/?INST\]|###\s*(?:instruction|system)|as an ai\b|<<<|>>>",
     re.I | re.S,
 )
-_SHINGLE = 6
-_NEAR = 0.5
+# Words in a row that are compared: shorter runs are common phrases, longer ones break at each typo.
+_SHINGLE_WORDS = 6
+# A text is a near-copy when more than this share of its shingles was seen. Measured on 2,077
+# reviews: of copies of 600 with a typo every 25 words, a sentence more or less, or cut at 70%, all are
+# found; of the reviews themselves none is taken for a copy.
+_NEAR_SHARE = 0.5
+# The first filter's shingles; each further one holds twice as many. And how often one filter takes
+# an unseen shingle for a seen one: it decides alone only for texts of six words and less.
+_FIRST_FILTER_SHINGLES, _FALSE_SHARE = 100_000, 0.001
 
 
 @dataclass
@@ -37,24 +46,43 @@ class Sample:
 
 
 class Duplicates:
-    """Near-duplicates: more than half of a text's 6-word shingles were seen before (Broder 1997). 8 bytes a shingle."""
+    """Near-duplicates: more than half of a text's 6-word shingles were seen before (Broder 1997).
+
+    Shingles are kept in Bloom filters of doubling size: 1.8 bytes each where filters are full, up
+    to twice that just after a new one was begun (a set of hashes took 93).
+    """
 
     def __init__(self) -> None:
-        self._seen: set[int] = set()
+        self._filters: list[Bloom] = []
+        self._room_shingles = 0
 
     def is_new(self, text: str) -> bool:
         """Whether the text is no near-copy of an earlier one; a new text is remembered."""
         words = re.findall(r"\w+", text.lower())
-        grams = {
-            " ".join(words[i : i + _SHINGLE]) for i in range(max(1, len(words) - _SHINGLE + 1))
-        }
-        hashes = {
-            int.from_bytes(hashlib.blake2b(g.encode(), digest_size=8).digest()) for g in grams
-        }
-        if len(hashes & self._seen) > _NEAR * len(hashes):
+        starts = range(max(1, len(words) - _SHINGLE_WORDS + 1))
+        shingles = {" ".join(words[i : i + _SHINGLE_WORDS]) for i in starts}
+        seen = sum(any(shingle in kept for kept in self._filters) for shingle in shingles)
+        if seen > _NEAR_SHARE * len(shingles):
             return False
-        self._seen |= hashes
+        if self._room_shingles < len(shingles):
+            capacity = _FIRST_FILTER_SHINGLES << len(self._filters)
+            self._filters.append(Bloom(capacity, _FALSE_SHARE, hash_func=_hashed))
+            self._room_shingles = capacity
+        self._filters[-1].update(shingles)
+        self._room_shingles -= len(shingles)
         return True
+
+    @property
+    def bytes_held(self) -> int:
+        """Memory of all filters."""
+        return sum(kept.size_in_bits for kept in self._filters) // 8
+
+
+def _hashed(shingle: str) -> int:
+    # Not Python's own hash, which differs by process: the same store must give the same sample.
+    return int.from_bytes(
+        hashlib.blake2b(shingle.encode(), digest_size=16).digest(), "big", signed=True
+    )
 
 
 def quarantined(text: str) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable
 
 import redis
@@ -9,6 +11,7 @@ import redis
 from shared.inference.emotions import load_emotions
 from shared.settings import Settings
 from shared.stream.store import Store, store_of
+from workers.alarms import LASTS_SECONDS
 from workers.insights import InsightWriter, MatchedWriter, OpenAIWriter, TransformersWriter
 from workers.pipeline import Pipeline
 
@@ -35,7 +38,14 @@ def build_writer(
         return None
     from workers.hotswap import Serving
 
-    serving = Serving(settings, warn=lambda text: store.warn("adapter", text), tick=tick)
+    worker = (
+        f"{socket.gethostname()}.{os.getpid()}"  # each warns for itself, and lifts only its own
+    )
+
+    def warn(cause: str, text: str | None) -> None:
+        store.warn(f"{cause} {worker}", text, lasts_seconds=LASTS_SECONDS)
+
+    serving = Serving(settings, warn=warn, tick=tick)
     return (
         MatchedWriter(serving)
         if settings.insight_writer == "matched"

@@ -42,6 +42,14 @@ class InsightWriter(Protocol):
     # Written into each Analysis (`models`): changes when what is written may change.
     name: str
 
+    def refresh(self) -> None:
+        """Called before each batch, with no review in hand: the moment for another adapter.
+
+        It may block while weights arrive and load. It raises nothing that is a review's fault:
+        TemporaryFailure makes the worker give its batch back and rest; anything else ends it.
+        """
+        ...
+
     def write(self, items: Sequence[Item]) -> list[Insight | str]:
         """Write for reviews that need an insight, with the emotions found in them.
 
@@ -78,9 +86,12 @@ class MatchedWriter:
         self._serving = serving
         self.name = f"{serving.base_name}-matcher"
 
+    def refresh(self) -> None:
+        """Another adapter, if one is wanted."""
+        self._serving.refresh()
+
     def write(self, items: Sequence[Item]) -> list[Insight | str]:
         """One Insight per item; it always finds an answer, which may be that there is no issue."""
-        self._serving.refresh()
         found = self._serving.engine.read([review for review, _ in items])
         return [
             guard.insight(
@@ -91,15 +102,18 @@ class MatchedWriter:
 
 
 class TransformersWriter:
-    """Writes with the model that `serving` holds; asks it for a newer adapter before every batch."""
+    """Writes with the model that `serving` holds."""
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
         self.name = serving.base_name
 
+    def refresh(self) -> None:
+        """Another adapter, if one is wanted."""
+        self._serving.refresh()
+
     def write(self, items: Sequence[Item]) -> list[Insight | str]:
         """One Insight or reason per item. Cost: see shared/inference/generate.py; grammar makes a second try needless."""
-        self._serving.refresh()
         reviews, present = (
             [review for review, _ in items],
             [emotions.present for _, emotions in items],
@@ -120,6 +134,9 @@ class OpenAIWriter:
         self._headers = {"Authorization": f"Bearer {key}"}
         self.name = settings.openai_model
         self._rows = settings.generate_batch
+
+    def refresh(self) -> None:
+        """Nothing: the server chooses its model."""
 
     def write(self, items: Sequence[Item]) -> list[Insight | str]:
         """One Insight or reason per item.

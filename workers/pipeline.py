@@ -75,6 +75,8 @@ class Pipeline:
         Raises:
             TemporaryFailure: the server was lost; nothing is settled, repeating is safe.
         """
+        if self._insights is not None:
+            self._insights.refresh()  # outside `_bisect`: no review is blamed for what it raises
         failed: dict[str, Exception] = {}
         reviews = self._store.pending(list(dict.fromkeys(ids)))
         BATCH_REVIEWS.observe(len(reviews))

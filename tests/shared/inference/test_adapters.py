@@ -45,6 +45,11 @@ def test_published_then_promoted_then_rolled_back(registry, folder):
         registry.rollback("issues")
 
 
+def test_the_same_files_published_twice_in_a_second_are_two_adapters(registry, folder):
+    made = {publish(registry, folder).id for _ in range(3)}
+    assert len(made) == 3 and {m.id for m in registry.all()} == made
+
+
 def test_a_changed_file_is_refused_and_the_pointer_stays(tmp_path, folder):
     registry = Registry(str(tmp_path / "adapters"), tmp_path / "cache")
     one, two = publish(registry, folder, "one"), publish(registry, folder, "two")

@@ -1,0 +1,55 @@
+"""When to try again: a rest that doubles with each failure in a row, with jitter.
+
+The jitter keeps a hundred workers from coming back in one moment. It does not know what is tried.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+# Doublings after which the longest rest is reached whatever the first was; keeps 2**n small.
+_MOST_DOUBLINGS = 20
+
+
+def half_to_full() -> float:
+    """The usual jitter: a factor in [0.5, 1]."""
+    return random.uniform(0.5, 1.0)
+
+
+class Backoff:
+    """Failures in a row of one thing.
+
+    Args:
+        first_seconds: rest after the first failure.
+        longest_seconds: no rest is longer.
+        clock: seconds, monotonic.
+        jitter: factor for each rest.
+    """
+
+    def __init__(
+        self,
+        first_seconds: float,
+        longest_seconds: float,
+        clock: Callable[[], float],
+        jitter: Callable[[], float] = half_to_full,
+    ) -> None:
+        self._first_seconds, self._longest_seconds = first_seconds, longest_seconds
+        self._clock, self._jitter = clock, jitter
+        self._failures, self._until = 0, float("-inf")
+
+    def due(self) -> bool:
+        """Whether it may be tried now."""
+        return self._clock() >= self._until
+
+    def failed(self) -> float:
+        """It failed once more; returns the seconds of rest that begin now."""
+        doubled = self._first_seconds * 2.0 ** min(self._failures, _MOST_DOUBLINGS)
+        rest = min(self._longest_seconds, doubled) * self._jitter()
+        self._failures += 1
+        self._until = self._clock() + rest
+        return rest
+
+    def over(self) -> None:
+        """It went well, or something else is tried: the next failure is the first again."""
+        self._failures, self._until = 0, float("-inf")
