@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from shared.inference.confidence import Calibration
-from shared.inference.matcher import Candidate, Limits
+from shared.inference.matcher import Candidate, Limits, Matcher
 from shared.inference.matcher_folder import CONFIG, load_matcher, write_config
 from shared.review import THEMES, TRADES, Review
 from trainer.metrics.labels_score import Found, agreed, calibration_error
@@ -58,23 +59,39 @@ def calibrate(
     """
     matcher = load_matcher(folder)
     found = matcher.candidates([as_review(one) for one in dev])
-    features, truth, fold = [], [], []
-    for number, (one, candidates) in enumerate(zip(dev, found, strict=True)):
-        for candidate in candidates:
-            features.append(candidate.features)
-            truth.append(_right(candidate, one))
-            fold.append(number % _FOLDS)
-    x, y, folds = np.array(features), np.array(truth), np.array(fold)
+    x = np.array([c.features for candidates in found for c in candidates])
+    y = np.array([_right(c, one) for one, cs in zip(dev, found, strict=True) for c in cs])
+    folds = np.array([i % _FOLDS for i, cs in enumerate(found) for _ in cs])
     crossed = np.zeros(len(y))
     for number in range(_FOLDS):
         calibration = fit(x[folds != number], y[folds != number])
         crossed[folds == number] = [calibration.confidence(row) for row in x[folds == number]]
-    show = threshold(crossed, y)
+    left = iter(crossed)
+    judged = [[replace(c, confidence=float(next(left))) for c in cs] for cs in found]
+    show = threshold(matcher, dev, judged)
     write_config(folder, folder_base(folder), Limits(), fit(x, y), show)
     error = calibration_error(list(zip(map(float, crossed), map(bool, y), strict=True)))
-    facts = {"ece": round(error, 4), "show": round(show, 3), "candidates": float(len(y))}
+    facts = {"ece": round(error, 4), "show": show, "candidates": float(len(y))}
     say(f"confidence: {facts}")
     return facts
+
+
+def threshold(
+    matcher: Matcher,
+    dev: Sequence[Reading],
+    judged: Sequence[Sequence[Candidate]],
+    precision: float = PRECISION,
+) -> float:
+    """The lowest confidence (in hundredths) from which at least `precision` of what is shown is right in quote and theme."""
+    for show in (hundredth / 100 for hundredth in range(20, 100)):
+        right = [
+            _right(shown, one)
+            for one, candidates in zip(dev, judged, strict=True)
+            for shown in matcher.chosen(candidates, show)
+        ]
+        if not right or sum(right) >= precision * len(right):
+            return show
+    return 1.0
 
 
 def fit(x: np.ndarray, y: np.ndarray) -> Calibration:
@@ -85,16 +102,6 @@ def fit(x: np.ndarray, y: np.ndarray) -> Calibration:
     model = LogisticRegression(C=1.0, max_iter=1000).fit((x - mean) / scale, y)
     weights = model.coef_[0] / scale
     return Calibration(tuple(map(float, weights)), float(model.intercept_[0] - weights @ mean))
-
-
-def threshold(
-    confidence: np.ndarray, right_ones: np.ndarray, precision: float = PRECISION
-) -> float:
-    """The lowest confidence from which on at least `precision` of the candidates are right."""
-    order = np.argsort(-confidence)
-    shares = np.cumsum(right_ones[order]) / np.arange(1, len(order) + 1)
-    enough = np.nonzero(shares >= precision)[0]
-    return float(confidence[order][enough[-1]]) if len(enough) else 1.0
 
 
 def folder_base(folder: Path) -> str:

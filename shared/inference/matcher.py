@@ -51,7 +51,7 @@ class Limits:
     evidence: float = 0.35
     line: float = 0.25
     trade: float = 0.5
-    important: float = 1.0
+    important: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,18 @@ class Matcher:
         """(shown, unsure) per review: sure enough and most important first; the rest, surest first."""
         out = []
         for review, found in zip(reviews, self.candidates(reviews), strict=True):
-            sure = self._distinct([c for c in found if c.confidence >= self.show])
-            shown = sorted(sure, key=self._order, reverse=True)[:MAX_ISSUES]
+            shown = self.chosen(found, self.show)
             rest = sorted(
                 (c for c in found if c not in shown), key=lambda c: c.confidence, reverse=True
             )
             issues = [[self._issue(review, c) for c in part] for part in (shown, rest[:MAX_ISSUES])]
             out.append((issues[0], issues[1]))
         return out
+
+    def chosen(self, found: Sequence[Candidate], show: float) -> list[Candidate]:
+        """What is shown of a review's candidates from this confidence on: the best of each problem, most important first."""
+        sure = self._distinct([one for one in found if one.confidence >= show])
+        return sorted(sure, key=self._order, reverse=True)[:MAX_ISSUES]
 
     def _order(self, one: Candidate) -> float:
         return one.confidence + self._limits.important * one.importance
