@@ -44,12 +44,8 @@ def main(path: Path) -> None:
         PACKAGED / name.removeprefix("packaged-") if name and name.startswith("packaged-") else None
     )
     reviews = [label.review for label in labels]
-    felt = [
-        e.present
-        for e in load_emotions(settings).classify(
-            [r.text for r in reviews], [r.rating for r in reviews]
-        )
-    ]
+    read = load_emotions(settings).classify([r.text for r in reviews], [r.rating for r in reviews])
+    felt = [e.present for e in read]
     references = [str(label.feedback) for label in labels]
     print(f"{len(labels)} dev rows")
     print(

@@ -1,7 +1,7 @@
 """Which language a review is written in, and what to say where the model does not read it.
 
 Detection is CLD2's (Google's compact detector): of 3,973 English reviews it calls one another
-language, rightly; it declines on "Bad." instead of guessing (benchmarks/languages.py prints it). A
+language, rightly; it declines on "Bad." instead of guessing (figures: trainer/LOG.md). A
 wrong "not English" would silence a review, so what is not sure has no language and is read. It does
 not know queues, stores or models.
 """
