@@ -44,7 +44,7 @@ COMMANDS = {
         "List, show, promote, roll back or prune adapters.",
     ),
     "publish": ("trainer.adapter_commands", "publish", "Upload an adapter to a model hub."),
-    "train-emotions": ("trainer.commands", "train_emotions", "Fine-tune the emotion model."),
+    "train-emotions": ("trainer.emotion_command", "train_emotions", "Fine-tune the emotion model."),
 }
 
 

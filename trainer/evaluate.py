@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.inference.answer import answerer
+from shared.inference.answer import EVALUATED_FROM, answerer
 from shared.inference.prompts import target
 from shared.settings import Settings
 from trainer.examples import Label
@@ -144,7 +144,7 @@ def _stamp(arm: Arm, task: str, labels: Sequence[Label]) -> str:
 def _answers(
     arm: Arm, task: str, labels: Sequence[Label], settings: Settings, say: Callable[[str], None]
 ) -> tuple[list[str], float]:
-    answer = answerer(arm.adapter, task, settings)
+    answer = answerer(arm.adapter, task, settings, show=EVALUATED_FROM)
     out: list[str] = []
     begun = time.monotonic()
     for start in range(0, len(labels), _STEP):

@@ -42,19 +42,28 @@ def answer(
     )
 
 
-def answerer(adapter: Path | None, task: str, settings: Settings) -> Answer:
+# A gate compares what readers find, not how sure each says it is: confidences of two trainings have
+# no common scale. From this one on nearly all that a reader finds is said.
+EVALUATED_FROM = 0.2
+
+
+def answerer(
+    adapter: Path | None, task: str, settings: Settings, *, show: float | None = None
+) -> Answer:
     """The function that answers a task: a matcher or a language model, whichever the adapter's folder holds.
 
     Args:
         adapter: a checked adapter folder; None for the bare base model.
         task: a name in TASKS.
         settings: base model, device, batch.
+        show: a matcher's issues are said from this confidence on; None: what is served.
 
     Raises:
         ModelUnavailable: weights are missing or unreadable.
     """
     if adapter is not None and (adapter / CONFIG).exists():
-        matcher = load_matcher(adapter, threads=settings.threads)
+        from_confidence = settings.confidence if show is None else show
+        matcher = load_matcher(adapter, threads=settings.threads, show=from_confidence)
         return lambda reviews, _: [target(issues).strip() for issues in matcher.issues(reviews)]
     base, tokenizer = load_base(settings)
     model = base if adapter is None else load_merged(settings, adapter)

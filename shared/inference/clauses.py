@@ -10,7 +10,7 @@ import re
 # A quote shorter than this says nothing alone; a longer one is a paragraph. Characters; from the
 # labelling guide (10-300, ideally 25-140).
 MIN_QUOTE_CHARS, MAX_QUOTE_CHARS = 10, 300
-_MIN_CLAUSE_CHARS = 12  # a shorter piece is joined to its neighbour: "However," is no clause
+_MIN_CLAUSE_CHARS = 10  # a shorter piece is joined to its neighbour: "However," is no clause
 _STOP = re.compile(r"[.!?…]+[\"')\]]*(?=\s|$)|\n+|(?<=[a-z])[.!?](?=[A-Z])")
 _PAUSE = re.compile(
     r"[;:,](?=\s)|\s[-–—]+\s|\.{2,}|\s[(\[]|[)\]](?=\s)"

@@ -49,8 +49,8 @@ class Limits:
     """
 
     evidence: float = 0.35
-    line: float = 0.25
-    trade: float = 0.5
+    line: float = 0.45
+    trade: float = 0.7
     important: float = 3.0
 
 
@@ -108,13 +108,12 @@ class Matcher:
         return [shown for shown, _ in self.read(reviews)]
 
     def read(self, reviews: Sequence[Review]) -> list[tuple[list[Issue], list[Issue]]]:
-        """(shown, unsure) per review: sure enough and most important first; the rest, surest first."""
+        """(shown, unsure) per review: sure enough, most important first; not sure enough, surest first."""
         out = []
         for review, found in zip(reviews, self.candidates(reviews), strict=True):
             shown = self.chosen(found, self.show)
-            rest = sorted(
-                (c for c in found if c not in shown), key=lambda c: c.confidence, reverse=True
-            )
+            unsure = (one for one in found if one.confidence < self.show)
+            rest = sorted(unsure, key=lambda c: c.confidence, reverse=True)
             issues = [[self._issue(review, c) for c in part] for part in (shown, rest[:MAX_ISSUES])]
             out.append((issues[0], issues[1]))
         return out
