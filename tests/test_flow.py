@@ -36,11 +36,17 @@ def test_samples_become_insights_and_a_second_run_changes_nothing(analysed, stor
         for issue in insight["issues"] if insight else []:
             assert record["text"][issue["start"] : issue["end"]] == issue["evidence"]
     low = [r for r in records if (r["rating"] or 5) <= 3]
-    assert len(low) >= 20 and all(r["analysis"]["insight"] for r in low), (
+    foreign = [r for r in low if r.get("language") not in (None, "en")]
+    assert len(low) >= 20 and len(foreign) == 2
+    assert all(r["analysis"]["insight"] for r in low if r not in foreign), (
         "a low-rated review has no insight"
     )
+    for record in foreign:
+        assert "this model reads English" in record["analysis"]["insight_reason"]
     hostile = next(r for r in records if "IGNORE ALL" in r["text"])
-    told = " ".join(i["action"] + i["problem"] for i in hostile["analysis"]["insight"]["issues"])
+    told = " ".join(
+        f"{i['action']} {i['problem']}" for i in hostile["analysis"]["insight"]["issues"]
+    )
     assert "gift card" not in told.lower() and "praise" not in told.lower()
     again = analysed.run("backfill", str(SAMPLES)).stdout
     assert "30 new" in again  # the tally of the finished file, not new work

@@ -70,20 +70,17 @@ def status(connection: redis.Redis, queues: Sequence[str]) -> Status:
     pipe.hgetall("b:warnings")
     pipe.info("memory")
     pipe.info("persistence")
-    # One command for all workers; BY a constant: no order, no lookups for it.
-    pipe.sort("rq:workers", by="nosort", get=["#", "*->state", "*->hostname", "*->pid"])
+    # One command for all workers; BY a constant: no order, no lookups for it. SORT_RO: a server
+    # whose disk is full refuses SORT as a write, and status must say then what is wrong.
+    facts = ("#", "*->state", "*->hostname", "*->pid")
+    wanted = [word for fact in facts for word in ("GET", fact)]
+    pipe.execute_command("SORT_RO", "rq:workers", "BY", "nosort", *wanted)
     for queue in queues:
         pipe.llen(queue_key(queue))
         pipe.zcard(flight_key(queue))
         pipe.zcard(failed_key(queue))
-        pipe.sort(
-            failed_key(queue),
-            by="nosort",
-            desc=True,
-            start=0,
-            num=NEWEST_LETTERS,
-            get="rq:job:*->reason",
-        )
+        newest = ("BY", "nosort", "LIMIT", 0, NEWEST_LETTERS, "GET", "rq:job:*->reason", "DESC")
+        pipe.execute_command("SORT_RO", failed_key(queue), *newest)
     (stored, analysed), rates, warnings, memory, disk, workers, *rest = call(pipe.execute)
     seen = {queue: _queue(rest[4 * i : 4 * i + 4]) for i, queue in enumerate(queues)}
     return Status(

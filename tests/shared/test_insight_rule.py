@@ -36,7 +36,7 @@ def test_workers_write_for_exactly_the_reviews_that_training_samples(felt, ratin
     """Sampling used to take an unrated review with any negative label, the pipeline weighed them."""
     review = make_review(0, rating=rating)
     emotions = FakeEmotions()
-    emotions.classify = lambda texts: [felt]  # type: ignore[method-assign]
+    emotions.classify = lambda texts, ratings=None: [felt]  # type: ignore[method-assign]
     (analysis,) = Pipeline(None, emotions, FakeWriter()).analyse([review])  # type: ignore[arg-type]
     bare = Analysis(
         review_id=review.id, emotions=felt, insight_reason="x", analysed_at=datetime.now(UTC)

@@ -69,8 +69,8 @@ class Student:
         if self.world.texts.get(Student.loads[-1]) == "bad":
             raise BadAdapter("its output is not finite")
 
-    def issues(self, reviews):  # type: ignore[no-untyped-def]
-        return [[] for _ in reviews]
+    def read(self, reviews):  # type: ignore[no-untyped-def]
+        return [([], []) for _ in reviews]
 
 
 class World:
