@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zstandard
 
 from shared.review import EMOTIONS, Analysis, Review
@@ -73,13 +74,24 @@ def unpack_review(blob: bytes) -> Review:
 
 def pack_analysis(version: bytes, analysis: Analysis) -> bytes:
     """The blob of an analysis of the review with that version."""
-    record = json.loads(analysis.model_dump_json(exclude_defaults=True, exclude={"review_id"}))
-    probabilities = record["emotions"]["probabilities"]
-    if not _quantisable(probabilities):
-        return version + bytes([_PLAIN]) + _ANALYSES.pack(_compact(record))
-    del record["emotions"]["probabilities"]
-    steps = bytes(round(_STEPS * probabilities[label] ** 0.5) for label in EMOTIONS)
-    return version + bytes([_QUANTISED]) + steps + _ANALYSES.pack(_compact(record))
+    steps = _steps(analysis.emotions.probabilities)
+    apart: Any = {"review_id": True} | ({"emotions": {"probabilities"}} if steps else {})
+    record = analysis.model_dump_json(exclude_defaults=True, exclude=apart).encode()
+    form = _QUANTISED if steps else _PLAIN
+    return version + bytes([form]) + steps + _ANALYSES.pack(record)
+
+
+def _steps(probabilities: dict[str, float]) -> bytes:
+    """A byte a label in the order of EMOTIONS; empty where they are not 28 numbers in [0, 1]."""
+    if len(probabilities) != _LABELS:
+        return b""
+    try:
+        values = np.fromiter((probabilities[label] for label in EMOTIONS), float, _LABELS)
+    except KeyError:
+        return b""
+    if not ((values >= 0) & (values <= 1)).all():
+        return b""
+    return bytes(np.rint(_STEPS * np.sqrt(values)).astype(np.uint8))
 
 
 def unpack_analysis(blob: bytes, review_id: str) -> Analysis:
@@ -105,13 +117,6 @@ def unpack_analysis(blob: bytes, review_id: str) -> Analysis:
 
 def _compact(record: dict[str, Any]) -> bytes:
     return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _quantisable(probabilities: dict[str, Any]) -> bool:
-    values = probabilities.values()
-    return probabilities.keys() == set(EMOTIONS) and all(
-        isinstance(p, int | float) and 0 <= p <= 1 for p in values
-    )
 
 
 def _moment(review: Review) -> tuple[bytes, bytes]:
