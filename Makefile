@@ -41,7 +41,9 @@ lint: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 benchmarks: install
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[benchmarks]'
 	$(BIN)/python benchmarks/queue_overhead.py
+	$(BIN)/python benchmarks/recovery.py
 	$(BIN)/python benchmarks/cpu_models.py
 	$(BIN)/python benchmarks/webhook_load.py
 

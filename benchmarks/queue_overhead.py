@@ -2,7 +2,7 @@
 
 The peers do nothing in a job a review; ours stores the review, fetches it and saves an analysis.
 
-    pip install 'dramatiq[redis]' 'celery[redis]'; python benchmarks/queue_overhead.py
+    pip install -e '.[benchmarks]'; python benchmarks/queue_overhead.py
 """
 
 from __future__ import annotations
