@@ -18,9 +18,8 @@ from shared.errors import InvalidReview
 from shared.language import language_of
 from shared.privacy import redact
 from shared.review import Review
-from shared.stream.names import BACKFILL, LIVE
+from shared.stream.names import BACKFILL
 from shared.stream.store import Outcome, Store
-from shared.telemetry import REVIEWS_IN
 from shared.trades import trade_of
 
 
@@ -90,19 +89,6 @@ class Intake:
         """`categories`: the trade of all reviews of a source, where they do not name their own."""
         self._store, self._key, self._chunk = store, author_key, chunk_reviews
         self._categories = categories
-
-    def receive(
-        self, fields: dict[str, Any], durable_seconds: float | None = None
-    ) -> tuple[Review, Outcome]:
-        """One live review: stored with its own job; with `durable_seconds`, on disk before this returns.
-
-        Raises:
-            InvalidReview, Overloaded, TemporaryFailure: nothing was stored.
-        """
-        review = self.validate(fields)
-        outcome = self._store.put([review], LIVE, durable_seconds=durable_seconds)[0]
-        REVIEWS_IN.labels(review.source, outcome).inc()
-        return review, outcome
 
     def validate(self, fields: dict[str, Any]) -> Review:
         """The Review that `fields` make, without storing it."""

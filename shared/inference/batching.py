@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def token_batches(lengths: Sequence[int], budget: int, most: int = 1_000_000) -> list[list[int]]:
+def token_batches(lengths: Sequence[int], budget: int, limit: int = 1_000_000) -> list[list[int]]:
     """Cut items into batches of similar length whose padded size stays within a budget.
 
     Args:
         lengths: tokens of each item.
         budget: most tokens of a batch after padding, i.e. items x the longest one; an item over it
             goes alone.
-        most: most items of a batch.
+        limit: the most items of a batch.
 
     Returns:
         Lists of indices into `lengths`, longest items first (an out-of-memory shows at once, not at
@@ -24,7 +24,7 @@ def token_batches(lengths: Sequence[int], budget: int, most: int = 1_000_000) ->
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         batch = out[-1] if out else None
         # Longest first: the batch's padded width is its first item's length.
-        if batch and len(batch) < most and (len(batch) + 1) * max(1, lengths[batch[0]]) <= budget:
+        if batch and len(batch) < limit and (len(batch) + 1) * max(1, lengths[batch[0]]) <= budget:
             batch.append(index)
         else:
             out.append([index])

@@ -31,12 +31,12 @@ _SWEEP = (
     WAKE
     + BURY
     + """
-local queue, most, grace = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local queue, limit, grace = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local flight, now = 'rq:wip:' .. queue, now_seconds()
 local swept = tonumber(redis.call('GET', 'b:swept:' .. queue) or '0')
 redis.call('SET', 'b:swept:' .. queue, now)
 if redis.call('ZCARD', flight) == 0 then return 0 end
-local entries = redis.call('ZRANGEBYSCORE', flight, '-inf', now, 'LIMIT', 0, most)
+local entries = redis.call('ZRANGEBYSCORE', flight, '-inf', now, 'LIMIT', 0, limit)
 if swept > 0 and now - swept > grace then
   for _, entry in ipairs(redis.call('ZRANGEBYSCORE', flight, '-inf', now)) do
     redis.call('ZADD', flight, 'XX', now + grace, entry)
