@@ -5,7 +5,6 @@ It reads files and knows which rows are kept aside to choose by. It does not kno
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,7 @@ import numpy as np
 
 from shared.errors import Misconfigured
 from shared.review import EMOTIONS
-
-DEV_SHARE = (
-    10  # one labelled review in so many is kept to choose by; the split of the matcher's, too
-)
+from trainer.readings import in_dev
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,7 @@ class LabelledReview:
     @property
     def in_dev(self) -> bool:
         """Kept aside: by the hash of its key, so that more labels never move a review across."""
-        return int(hashlib.sha256(self.key.encode()).hexdigest(), 16) % DEV_SHARE == 0
+        return in_dev(self.key)
 
 
 def read_goemotions(path: Path) -> tuple[list[str], np.ndarray]:
