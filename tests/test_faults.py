@@ -125,7 +125,7 @@ def test_a_review_that_kills_the_process_ends_alone_among_the_dead_letters(
     store, server, processes
 ):
     fill(store, 64, {13: "KILL"}, chunk=64, queue=BACKFILL)
-    assert supervised_until_settled(server, processes, 60)
+    assert supervised_until_settled(server, processes, 180)
     letters = dead_letters(server, QUEUES)
     assert [x.review_ids for x in letters] == [(make_review(13).id,)]
     assert "died or hung" in letters[0].reason
@@ -134,7 +134,7 @@ def test_a_review_that_kills_the_process_ends_alone_among_the_dead_letters(
 
 def test_a_review_that_hangs_the_model_is_cut_off_by_the_watchdog(store, server, processes):
     fill(store, 4, {2: "HANG"})
-    assert supervised_until_settled(server, processes, 90, BEYOND_HANG_SECONDS="2")
+    assert supervised_until_settled(server, processes, 180, BEYOND_HANG_SECONDS="2")
     assert [x.review_ids for x in dead_letters(server, QUEUES)] == [(make_review(2).id,)]
     assert analysed(store) == 3
 
