@@ -11,6 +11,7 @@ from typing import Protocol
 
 from shared.errors import Misconfigured
 from shared.settings import Settings
+from shared.stream.browse import Browse
 from shared.stream.store import Store
 from trainer.examples import Label, held, read_labels
 from trainer.label import Cache, Labelled, ask
@@ -18,6 +19,11 @@ from trainer.sample import Duplicates, Sample, sample
 from trainer.teachers import TEACHERS, check_teacher, make_teacher
 
 _FILE = "file"
+
+
+# Stored reviews looked at for each one that is asked for: most need no insight, and the strata want
+# a choice. More would read the whole of a big store for the sake of rare strata.
+DRAWN_PER_REVIEW = 20
 
 
 class Source(Protocol):
@@ -87,7 +93,8 @@ class Taught:
     def choose(self, reviews: int) -> Sample:
         """Up to so many that have no label yet, and those that have."""
         cache = self._cache()
-        return sample(self._store.all(), reviews, lambda one: cache.get(one) is not None)
+        drawn = Browse(self._store.connection).sample(DRAWN_PER_REVIEW * reviews)
+        return sample(drawn, reviews, lambda one: cache.get(one) is not None)
 
     def label(self, chosen: Sequence[Label], say: Callable[[str], None]) -> Labelled:
         """Ask for those that were never answered."""
