@@ -15,16 +15,12 @@ from typing import Any, Literal
 
 import redis
 
-from shared.errors import Overloaded, TemporaryFailure
 from shared.review import Review
 from shared.settings import Settings
-from shared.stream.calls import call
 from shared.stream.memory import MemoryGuard
 from shared.stream.names import LIVE
-from shared.stream.queues import job_fields
-from shared.stream.records import pack_review
 from shared.stream.scripts import DELETE, PUT
-from shared.stream.store import job_name
+from shared.stream.writing import durably, put_arguments, too_many
 
 Arrived = Literal["new", "updated", "same", "deleted", "stale"]
 
@@ -116,33 +112,16 @@ class Arrivals:
         for identity, moment in timed:
             out += [identity, int(moment.timestamp() * 1000)]
         out += [len(deleted), *deleted]
-        return out + self._put_arguments(stored) if stored else out
-
-    def _put_arguments(self, reviews: Sequence[Review]) -> list[object]:
-        name, ids = job_name(reviews, LIVE), [r.id for r in reviews]
-        out: list[object] = [self._max_queued, self._chunk_reviews, LIVE, name, len(reviews)]
-        for review in reviews:
-            version, blob = pack_review(review)
-            out += [review.id, version, blob]
-        for field, value in job_fields(self._connection, ids, LIVE).items():
-            out += [field, value]
-        return out
+        if not stored:
+            return out
+        return out + put_arguments(
+            self._connection, stored, LIVE, self._max_queued, self._chunk_reviews
+        )
 
     def _durably(self, arguments: list[object], seconds: float) -> tuple[bytes, list[bytes]]:
-        # One pipeline, repeated only as a whole, with a write that always happens: Store explains.
-        pipe = self._connection.pipeline(transaction=False)
-        pipe.eval(ARRIVE, 0, *arguments)  # type: ignore[arg-type]
-        pipe.hincrby("b:stats", "durable", 1)
-        pipe.execute_command("WAITAOF", 1, 0, int(seconds * 1000))
-        out, _, confirmed = call(pipe.execute)
-        if confirmed[0] < 1:
-            raise TemporaryFailure(
-                "the server's disk did not confirm the write in time; is it full?"
-            )
+        out = durably(self._connection, ARRIVE, arguments, seconds)
         if out == b"overloaded":
-            raise Overloaded(
-                f"{self._max_queued} reviews are waiting already (BEYOND_MAX_QUEUED); start more workers"
-            )
+            raise too_many(self._max_queued)
         return out[0], out[1]
 
 

@@ -12,24 +12,22 @@ Cluster. It does not know models, HTTP or files.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import redis
 
-from shared.errors import Overloaded, TemporaryFailure
 from shared.review import Analysis, Review
 from shared.settings import Settings
 from shared.stream.browse import Browse
 from shared.stream.calls import call
 from shared.stream.memory import MemoryGuard
 from shared.stream.names import BACKFILL, LIVE, queue_key
-from shared.stream.queues import job_fields
-from shared.stream.records import pack_analysis, pack_review, unpack_analysis, unpack_review
+from shared.stream.records import pack_analysis, unpack_analysis, unpack_review
 from shared.stream.scripts import DELETE, PENDING, PUT, SAVE
 from shared.stream.status import in_force
+from shared.stream.writing import durably, put_arguments, too_many
 
 Outcome = Literal["new", "updated", "same"]
 
@@ -75,27 +73,14 @@ class Store:
                 to repeat.
         """
         self._memory.check()
-        args: list[object] = [
-            self._max_queued,
-            self._chunk_reviews,
-            queue,
-            job_name(reviews, queue),
-            len(reviews),
-        ]
-        for review in reviews:
-            version, blob = pack_review(review)
-            args += [review.id, version, blob]
-        for field, value in job_fields(self.connection, [r.id for r in reviews], queue).items():
-            args += [field, value]
+        args = put_arguments(self.connection, reviews, queue, self._max_queued, self._chunk_reviews)
         out = (
             self._run(self._put, args)
             if durable_seconds is None
-            else self._durably(args, durable_seconds)
+            else durably(self.connection, PUT, args, durable_seconds)
         )
         if out == b"overloaded":
-            raise Overloaded(
-                f"{self._max_queued} reviews are waiting already (BEYOND_MAX_QUEUED); start more workers"
-            )
+            raise too_many(self._max_queued)
         return [o.decode() for o in out]
 
     def known(self, reviews: Sequence[Review]) -> list[bool]:
@@ -170,23 +155,6 @@ class Store:
         """Warnings in force, by kind."""
         return in_force(call(lambda: self.connection.hgetall("b:warnings")))
 
-    def _durably(self, args: list[object], seconds: float) -> Any:
-        """The put, a write that always happens, and WAITAOF, on one connection and repeated only as a whole.
-
-        WAITAOF speaks of its own connection's writes. A repeated put may write nothing, hence the
-        counter; and a server that was killed in between must get the put again, hence one pipeline.
-        """
-        pipe = self.connection.pipeline(transaction=False)
-        pipe.eval(PUT, 0, *args)
-        pipe.hincrby("b:stats", "durable", 1)
-        pipe.execute_command("WAITAOF", 1, 0, int(seconds * 1000))
-        out, _, confirmed = call(pipe.execute)
-        if confirmed[0] < 1:
-            raise TemporaryFailure(
-                "the server's disk did not confirm the write in time; is it full?"
-            )
-        return out
-
     def _get(self, prefix: str, ids: Sequence[str]) -> list[bytes | None]:
         return list(call(lambda: self.connection.mget([prefix + i for i in ids]))) if ids else []
 
@@ -208,11 +176,3 @@ def store_of(settings: Settings, connection: redis.Redis) -> Store:
         chunk_reviews=settings.chunk_reviews,
         max_memory=settings.max_memory,
     )
-
-
-def job_name(reviews: Sequence[Review], queue: str) -> str:
-    """What a job is called, less its generation: by its review, or by a hash of a chunk's ids."""
-    if len(reviews) == 1:
-        return f"{reviews[0].id}-{queue}"
-    digest = hashlib.sha256("".join(r.id for r in reviews).encode()).hexdigest()[:26]
-    return f"{digest}-{queue}"
