@@ -19,6 +19,7 @@ COLUMNS = (
     "business",
     "created_at",
     "dated",
+    "excerpt",
     "rating",
     "text",
     "present_emotions",
@@ -47,6 +48,7 @@ def rows(review: Review, analysis: Analysis) -> list[dict[str, Any]]:
     """CSV rows of one analysed review: one per issue, at least one."""
     base: dict[str, Any] = {k: v for k, v in review.model_dump(mode="json").items() if k in COLUMNS}
     base["dated"] = review.dated  # false: created_at is the time of import
+    base["excerpt"] = review.excerpt
     base["present_emotions"] = " ".join(analysis.emotions.present)
     base["insight_reason"] = analysis.insight_reason
     if analysis.insight is None:

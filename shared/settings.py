@@ -149,6 +149,12 @@ class Settings(BaseSettings):
     platform_secrets: dict[str, list[SecretStr]] = Field(
         default={}, description='JSON: {"judgeme": ["new secret", "old secret"]}'
     )
+    sources: Path | None = Field(
+        default=None, description="file of pull sources (TOML); default: HOME/sources.toml"
+    )
+    source_secrets: dict[str, SecretStr] = Field(
+        default={}, description='JSON: {"our-blog": "token"}; or secret_file in the file of sources'
+    )
     webhook_max_bytes: int = Field(default=256 * 1024, ge=1024)
     durable_seconds: float = Field(
         default=5, gt=0, description="how long a 202 may wait for the disk"

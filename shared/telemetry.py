@@ -101,6 +101,15 @@ REQUEST_SECONDS = histogram(
     # Platforms give up after 3-10 s; 5 s is the default BEYOND_DURABLE_SECONDS.
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+POLLS = counter(
+    "beyond_polls_total",
+    "Polls of pull sources, by source and by how they ended: read, unchanged (the source said so), "
+    "failed.",
+    "`failed` grows: `beyond poll list` tells why and when it is tried again. Flat for a source: no "
+    "`beyond poll` runs, or another machine has it.",
+    "source",
+    "outcome",
+)
 
 
 def configure(

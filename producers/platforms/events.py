@@ -24,12 +24,14 @@ class Delivery:
 class Event:
     """A review that was written or changed, or, with `deleted`, one that is gone.
 
-    `fields` are those of Review less `id`; of a deleted one only source and external_id.
+    `fields` are those of Review less `id`; of a deleted one only source and external_id, as of one
+    that is `wanted`: the platform only named it, and `beyond poll` fetches it.
     `happened_at` is the event's own time, aware, or None where the platform gives none.
     """
 
     fields: dict[str, Any]
     deleted: bool = False
+    wanted: bool = False
     happened_at: datetime | None = None
 
 
