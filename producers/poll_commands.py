@@ -6,12 +6,13 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from shared.cli import command, opened, table
+from shared.cli import command, opened
 
 if TYPE_CHECKING:
     from producers.poll.description import Description
@@ -94,22 +95,26 @@ def list_sources(config: Path | None) -> None:
     from shared.stream.polling import Turns
 
     settings, connection, _ = opened()
-    turns, rows = Turns(connection), []
+    turns = Turns(connection)
     for name, about in _described(settings, config).items():
         standing = turns.standing(name)
         state = State.model_validate_json(standing.state) if standing.state else State()
-        due = (
-            "now" if standing.due_seconds is None else f"in {max(0.0, standing.due_seconds):.0f} s"
+        due = max(0.0, standing.due_seconds or 0.0)
+        when = "running" if standing.busy else f"due in {due:.0f} s" if due else "due"
+        click.echo(
+            f"{name:20}every {about.every_seconds} s, {when}, read {_day(state.succeeded_at)}"
         )
-        read = state.succeeded_at.strftime("%Y-%m-%d %H:%M") if state.succeeded_at else "never"
-        newest = state.newest.strftime("%Y-%m-%d %H:%M") if state.newest else ""
-        trouble = f"{state.failures} times: {state.error}" if state.error else ""
-        rows.append(
-            [name, about.title or about.url, f"{about.every_seconds} s", read, newest,
-             "running" if standing.busy else due, str(standing.wanted), trouble]
-        )  # fmt: skip
-    columns = ["source", "what", "every", "read", "newest", "due", "named", "trouble"]
-    table("Pull sources (times in UTC)", columns, rows)
+        click.echo(f"{'':20}{about.title or about.url}; newest review: {_day(state.newest)}")
+        if standing.wanted:
+            click.echo(
+                f"{'':20}{standing.wanted} reviews named by notifications wait to be fetched"
+            )
+        if state.error:
+            click.secho(f"{'':20}failed {state.failures} times: {state.error}", fg="red")
+
+
+def _day(moment: datetime | None) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M UTC") if moment else "never"
 
 
 @poll.command("connectors")

@@ -180,7 +180,7 @@ def _compile(owner: str, read: Read, fields: Fields) -> _Paths:
 def _zone(owner: str, name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         raise Misconfigured(
             f"{owner}: zone {name!r} is unknown; name it as in America/Los_Angeles"
         ) from None

@@ -39,8 +39,8 @@ def value_of(form: str, body: bytes, headers: Mapping[str, str]) -> Any:
     kept = {n: v for n, v in headers.items() if n in ("content-type", "content-language")}
     # A stream, because feedparser takes bytes and text for a file's name first.
     found = feedparser.parse(io.BytesIO(body), response_headers=kept, sanitize_html=False)
-    if found.get("bozo") and not found.entries and not found.get("version"):
-        raise Malformed(f"body: no RSS or Atom feed: {found.get('bozo_exception')}")
+    if not found.get("version"):  # damaged feeds have one too, and are read as far as they go
+        raise Malformed(f"body: no RSS or Atom feed {found.get('bozo_exception', '')}".rstrip())
     return {"entries": [_entry(entry) for entry in found.entries]}
 
 
