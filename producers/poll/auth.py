@@ -137,8 +137,10 @@ class _Transport(google_transport.Request):  # type: ignore[misc]
         return _Response(status, given, data)
 
 
-@dataclass
-class _Response(google_transport.Response):  # type: ignore[misc]
+@dataclass(frozen=True)
+class _Response:
+    """What google.auth.transport.Response asks for."""
+
     status: int
     headers: Mapping[str, str]
     data: bytes

@@ -85,10 +85,11 @@ class Since(BaseModel):
 
 
 class Description(BaseModel):
-    """A source. Durations in seconds; `url`, `one_url` and `query` may hold {places} of `values`."""
+    """A source. Durations in seconds; `url`, `query`, `business` and the like may hold {places} of `values`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     title: str = ""
+    needs: str = Field(default="", description="what a person must give it")
     checked: str = Field(default="", description="what was verified against what")
     url: str
     one_url: str = Field(default="", description="one review by {name}, for notifications")
@@ -164,20 +165,23 @@ def _merged(base: Any, own: Any) -> Any:
 
 
 def _check(where: str, found: Description) -> None:
-    texts = (found.url, found.one_url, found.auth.issuer, found.auth.key_id, *found.query.values())
+    texts = (
+        found.url,
+        found.one_url,
+        found.auth.issuer,
+        found.auth.key_id,
+        found.business or "",
+        *found.query.values(),
+    )
     needed = {place for text in texts for place in _PLACE.findall(text)}
     if missing := sorted(needed - _LATER - set(found.values)):
         raise Misconfigured(f'{where}: set values = {{{missing[0]} = "..."}}')
     if found.longest_seconds and found.every_seconds > found.longest_seconds:
+        days = (found.forgets_seconds or 0) // 86400
         raise Misconfigured(
-            f"{where}.every_seconds: at most {found.longest_seconds}: {found.title or name_of(where)} "
-            f"gives only the reviews of the last {(found.forgets_seconds or 0) // 86400} days"
+            f"{where}.every_seconds: at most {found.longest_seconds}: the source gives only the reviews "
+            f"of the last {days} days, and what is not fetched in time is lost"
         )
-
-
-def name_of(where: str) -> str:
-    """The source's name in a place like `file: sources.NAME`."""
-    return where.rsplit("sources.", 1)[-1]
 
 
 def filled(template: str, values: dict[str, str]) -> str:

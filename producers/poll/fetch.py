@@ -7,6 +7,8 @@ pages and no reviews.
 from __future__ import annotations
 
 import asyncio
+import functools
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -83,6 +85,12 @@ def send(
         raise TemporaryFailure(f"{place(url)}: not reached: {reason}") from None
 
 
+@functools.cache
+def _authorities() -> ssl.SSLContext:
+    """Whom we trust; read once, because that takes longer than most requests."""
+    return httpx.create_ssl_context()
+
+
 async def _send(
     method: str,
     url: str,
@@ -92,7 +100,8 @@ async def _send(
     limits: Limits,
 ) -> Answer:
     timeout = httpx.Timeout(limits.total_seconds, connect=_CONNECT_SECONDS)
-    async with asyncio.timeout(limits.total_seconds), httpx.AsyncClient(timeout=timeout) as client:
+    client = httpx.AsyncClient(timeout=timeout, verify=_authorities())
+    async with asyncio.timeout(limits.total_seconds), client:
         # httpx would drop the address's own query for `params={}`.
         request = client.build_request(method, url, headers=dict(headers), content=body)
         if params:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import BaseModel
 
@@ -115,7 +116,8 @@ class Walk:
         reject: Callable[[Bad], None],
     ) -> None:
         owner, source = f"source {name}", description.source or name
-        fields, business = description.fields, description.business
+        business = filled(description.business or "", description.values) or None
+        fields = description.fields
         self._reader = Reader(owner, source, description.read, fields, business)
         self._one = Reader(owner, source, description.one, fields, business)
         self._pager = Pager(owner, description, set(credentials.query()))
@@ -171,7 +173,10 @@ class Walk:
         Raises:
             Overloaded, TemporaryFailure, Refused, Malformed, InvalidReview: nothing was stored.
         """
-        url = filled(self._about.one_url, {**self._about.values, "name": name})
+        if ".." in name.split("/"):
+            raise InvalidReview("the name of a review leads out of its place")
+        values = {**self._about.values, "name": quote(name, safe="/")}
+        url = filled(self._about.one_url, values)
         try:
             answer = self._get(url, {})
         except Refused as error:
