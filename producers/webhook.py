@@ -7,18 +7,20 @@ most a second.
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import redis
 from fastapi import FastAPI, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
 from producers.doorway import Doorway, Taken
+from producers.group_commit import GroupCommit
 from producers.platforms import platforms
 from producers.platforms.events import Delivery
 from shared.errors import InvalidReview, Malformed, Overloaded, TemporaryFailure, Unauthorized
@@ -106,15 +108,22 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
     Raises:
         Misconfigured: no webhook secret and no token is set.
     """
-    app = FastAPI(title="Beyond Sentiment", summary="Reviews in.", version="1")
     store = store_of(settings, connection)
-    doorway = Doorway(
-        platforms(settings),
+    served = platforms(settings)
+    commit = GroupCommit(
         arrivals_of(settings, connection),
-        settings.author_key,
+        connection,
         settings.durable_seconds,
-        settings.categories,
+        settings.webhook_waiting,
     )
+    doorway = Doorway(served, commit, settings.author_key, settings.categories)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        commit.close()
+
+    app = FastAPI(title="Beyond Sentiment", summary="Reviews in.", version="1", lifespan=lifespan)
     speak = log("webhook")
 
     async def receive(request: Request, name: str, key: str = "") -> list[Taken] | Response:
@@ -130,7 +139,7 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
                 return problem(413, f"the body is larger than {settings.webhook_max_bytes} bytes")
         delivery = Delivery(dict(request.headers), bytes(body), key)
         try:
-            taken = await run_in_threadpool(doorway.take, name, delivery)
+            taken = await doorway.take(name, delivery)
         except (Unauthorized, InvalidReview, TemporaryFailure) as error:
             return refusal(error)
         for one in taken:

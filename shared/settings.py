@@ -150,6 +150,9 @@ class Settings(BaseSettings):
         default={}, description='JSON: {"judgeme": ["new secret", "old secret"]}'
     )
     webhook_max_bytes: int = Field(default=256 * 1024, ge=1024)
+    webhook_waiting: int = Field(
+        default=500, ge=1, description="requests at work at once; more are answered 503"
+    )
     durable_seconds: float = Field(
         default=5, gt=0, description="how long a 202 may wait for the disk"
     )
