@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from producers.group_commit import GroupCommit
 from producers.intake import make_review
 from producers.platforms.events import Delivery, Event, Platform
+from producers.rates import Rates
+from shared.errors import InvalidReview, Unauthorized
 from shared.review import review_id
 from shared.stream.arrivals import Arrival, Arrived
 from shared.telemetry import REVIEWS_IN
@@ -33,22 +35,33 @@ class Doorway:
         self,
         platforms: Mapping[str, Platform],
         commit: GroupCommit,
+        rates: Rates,
         author_key: bytes,
         categories: Mapping[str, str] | None = None,
     ) -> None:
         """`categories`: the trade of all reviews of a source, where they do not name their own."""
         self.platforms, self._categories = platforms, categories
-        self._commit, self._author_key = commit, author_key
+        self._commit, self._rates, self._author_key = commit, rates, author_key
 
-    async def take(self, name: str, delivery: Delivery) -> list[Taken]:
+    async def take(self, name: str, delivery: Delivery, address: str = "") -> list[Taken]:
         """The delivery's reviews, on the server's disk; none where its events mean nothing here.
+
+        `address`: who sent it, for the rate limits.
 
         Raises:
             KeyError: no such platform is served.
             Unauthorized, Malformed, InvalidReview, Overloaded, TemporaryFailure: nothing was stored.
         """
-        # A hundred reviews take some 20 ms to read, which others need not wait for.
-        arrivals = await asyncio.to_thread(self.read, name, delivery)
+        try:
+            # A hundred reviews take some 20 ms to read, which others need not wait for.
+            arrivals = await asyncio.to_thread(self.read, name, delivery)
+        except Unauthorized:
+            await self._rates.charge(address, None)
+            raise
+        except InvalidReview:
+            await self._rates.charge(address, name or "webhook")
+            raise
+        await self._rates.charge(address, name or "webhook")
         if not arrivals:
             REVIEWS_IN.labels(name or "webhook", "ignored").inc()
             return []
