@@ -28,6 +28,10 @@ class Overloaded(TemporaryFailure):
         self.retry_after_seconds = retry_after_seconds
 
 
+class RateLimited(Overloaded):
+    """Back off: this sender alone is too fast (HTTP 429 + Retry-After)."""
+
+
 class Unauthorized(BeyondError):
     """Refuse: signature or token missing or wrong (HTTP 401)."""
 

@@ -110,6 +110,14 @@ POLLS = counter(
     "source",
     "outcome",
 )
+COMMIT_DELIVERIES = histogram(
+    "beyond_webhook_commit_deliveries",
+    "Deliveries that one write of the webhook stored together.",
+    "Always 1 while answers are slow: the time is lost before the write (CPU), not on the disk. Near "
+    "64: the server's disk is slower than what arrives; look at beyond_webhook_seconds.",
+    # Powers of four up to what one write may hold (producers/group_commit.py).
+    buckets=(1, 4, 16, 64),
+)
 
 
 def configure(
