@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from producers.group_commit import GroupCommit
 from producers.intake import make_review
@@ -17,6 +18,7 @@ from producers.rates import Rates
 from shared.errors import InvalidReview, Unauthorized
 from shared.review import review_id
 from shared.stream.arrivals import Arrival, Arrived
+from shared.stream.polling import Wanted
 from shared.telemetry import REVIEWS_IN
 
 
@@ -25,7 +27,15 @@ class Taken:
     """What became of one review of a delivery."""
 
     id: str
-    status: Arrived
+    status: Arrived | Literal["named"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a delivery asks for: to store and delete `arrivals`, to fetch `named` (source, external_id)."""
+
+    arrivals: list[Arrival]
+    named: list[tuple[str, str]]
 
 
 class Doorway:
@@ -36,11 +46,14 @@ class Doorway:
         platforms: Mapping[str, Platform],
         commit: GroupCommit,
         rates: Rates,
+        wanted: Wanted,
         author_key: bytes,
+        durable_seconds: float,
         categories: Mapping[str, str] | None = None,
     ) -> None:
         """`categories`: the trade of all reviews of a source, where they do not name their own."""
         self.platforms, self._categories = platforms, categories
+        self._wanted, self._durable_seconds = wanted, durable_seconds
         self._commit, self._rates, self._author_key = commit, rates, author_key
 
     async def take(self, name: str, delivery: Delivery, address: str = "") -> list[Taken]:
@@ -54,7 +67,7 @@ class Doorway:
         """
         try:
             # A hundred reviews take some 20 ms to read, which others need not wait for.
-            arrivals = await asyncio.to_thread(self.read, name, delivery)
+            found = await asyncio.to_thread(self.read, name, delivery)
         except Unauthorized:
             await self._rates.charge(address, None)
             raise
@@ -62,17 +75,22 @@ class Doorway:
             await self._rates.charge(address, name or "webhook")
             raise
         await self._rates.charge(address, name or "webhook")
-        if not arrivals:
+        arrivals = found.arrivals
+        if found.named:
+            await asyncio.to_thread(self._wanted.add, found.named, self._durable_seconds)
+            REVIEWS_IN.labels(name, "named").inc(len(found.named))
+        elif not arrivals:
             REVIEWS_IN.labels(name or "webhook", "ignored").inc()
             return []
-        statuses = await self._commit.take(arrivals)
+        statuses = await self._commit.take(arrivals) if arrivals else []
         for arrived, status in zip(arrivals, statuses, strict=True):
             source = arrived.review.source if arrived.review else name or "webhook"
             REVIEWS_IN.labels(source, status).inc()
-        return [Taken(a.review_id, s) for a, s in zip(arrivals, statuses, strict=True)]
+        stored = [Taken(a.review_id, s) for a, s in zip(arrivals, statuses, strict=True)]
+        return stored + [Taken(_identity(*one), "named") for one in found.named]
 
-    def read(self, name: str, delivery: Delivery) -> list[Arrival]:
-        """What a genuine delivery asks to store and delete, validated; one per review.
+    def read(self, name: str, delivery: Delivery) -> Found:
+        """What a genuine delivery asks for, validated; one per review.
 
         Raises:
             KeyError, Unauthorized, Malformed, InvalidReview: as `take`.
@@ -80,7 +98,11 @@ class Doorway:
         platform = self.platforms[name]
         platform.verify(delivery)
         events = platform.parse(delivery)
-        return newest([arrival(event, self._author_key, self._categories) for event in events])
+        key, categories = self._author_key, self._categories
+        arrivals = [arrival(event, key, categories) for event in events if not event.wanted]
+        fields = [event.fields for event in events if event.wanted]
+        named = dict.fromkeys((one["source"], one["external_id"]) for one in fields)
+        return Found(newest(arrivals), list(named))
 
 
 def arrival(
@@ -91,13 +113,16 @@ def arrival(
     Raises:
         InvalidReview: a field is missing or wrong.
     """
-    if event.deleted:  # the id follows from source and external_id; text and date do not matter
-        fields = event.fields
-        never = datetime.fromtimestamp(0, UTC)
-        identity = review_id(fields["source"], fields["external_id"], "", never)
+    if event.deleted:
+        identity = _identity(event.fields["source"], event.fields["external_id"])
         return Arrival(identity, None, event.happened_at)
     review = make_review(event.fields, author_key, categories)
     return Arrival(review.id, review, event.happened_at)
+
+
+def _identity(source: str, external_id: str) -> str:
+    """The id of a review that has one of its platform: text and date do not matter then."""
+    return review_id(source, external_id, "", datetime.fromtimestamp(0, UTC))
 
 
 def newest(arrivals: list[Arrival]) -> list[Arrival]:

@@ -189,9 +189,9 @@ def _prepared(
 
 
 def _walk(settings: Settings, name: str, about: Description, take: Any) -> Walk:
+    from producers.fetch import send
     from producers.poll.auth import Credentials
     from producers.poll.description import filled
-    from producers.poll.fetch import send
     from producers.poll.walk import Bad, Walk
     from producers.rejects import Rejects
     from shared.errors import Misconfigured

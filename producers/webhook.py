@@ -36,6 +36,7 @@ from shared.errors import (
 from shared.review import MAX_TEXT_CHARS
 from shared.settings import Settings
 from shared.stream.arrivals import arrivals_of
+from shared.stream.polling import Wanted
 from shared.stream.store import store_of
 from shared.telemetry import QUEUE_DEPTH, log
 
@@ -89,7 +90,8 @@ class Accepted(BaseModel):
     status: str = Field(
         examples=["new"],
         description="new, updated (the old analysis is superseded), same, deleted, or stale (a "
-        "newer event of this review came before)",
+        "newer event of this review came before), or named (the platform gave no text: `beyond poll` "
+        "fetches it)",
     )
 
 
@@ -130,7 +132,15 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
     )
     rates = Rates(connection, settings.webhook_address_rate, settings.webhook_source_rate)
     room = Room(settings.webhook_waiting, settings.webhook_max_bytes, settings.webhook_seconds)
-    doorway = Doorway(served, commit, rates, settings.author_key, settings.categories)
+    doorway = Doorway(
+        served,
+        commit,
+        rates,
+        Wanted(connection),
+        settings.author_key,
+        settings.durable_seconds,
+        settings.categories,
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

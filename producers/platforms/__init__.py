@@ -16,10 +16,9 @@ import re
 import time
 from pathlib import Path
 
-from producers.platforms.events import Platform
+from producers.platforms.events import Clock, Platform
 from producers.platforms.mapping import Description, Mapping, read_description
 from producers.platforms.native import Native
-from producers.platforms.proofs import Clock
 from shared.errors import Misconfigured
 from shared.settings import Settings
 

@@ -5,10 +5,12 @@ It does not know HTTP frameworks, storage, or any single platform.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
+
+Clock = Callable[[], float]  # seconds since 1970
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Platform(Protocol):
 
         Raises:
             Unauthorized: the proof is missing, wrong or out of date (401); nothing more is read.
+            TemporaryFailure: what it takes to judge cannot be had now, e.g. the sender's keys (503).
         """
         ...
 

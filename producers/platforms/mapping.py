@@ -27,8 +27,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from producers.platforms.events import Delivery, Event
-from producers.platforms.proofs import Clock, Proof, check_secret
+from producers.platforms.events import Clock, Delivery, Event
+from producers.platforms.proofs import Proof, check_secret
 from producers.platforms.reading import Read, Reader
 from producers.platforms.values import load
 from shared.errors import InvalidReview, Malformed, Misconfigured
@@ -104,10 +104,15 @@ def read_description(path: Path) -> Description:
         Misconfigured: no such file, no TOML, or a table of the wrong form; the text names file and key.
     """
     try:
-        return Description.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        found = Description.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise Misconfigured(f"{path.name}: {where}: {first['msg']}") from None
     except (OSError, ValueError) as error:
         raise Misconfigured(f"{path.name}: cannot be read: {error}") from None
+    keys = found.verify.keys
+    if keys and "://" not in keys:  # a file beside the description
+        proof = found.verify.model_copy(update={"keys": str(path.parent / keys)})
+        return found.model_copy(update={"verify": proof})
+    return found

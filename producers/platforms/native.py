@@ -7,8 +7,8 @@ import time
 
 from pydantic import SecretStr
 
-from producers.platforms.events import Delivery, Event
-from producers.platforms.proofs import Clock, check_secret, standard_webhooks
+from producers.platforms.events import Clock, Delivery, Event
+from producers.platforms.proofs import check_secret, standard_webhooks
 from producers.platforms.values import load, text_of
 from shared.errors import InvalidReview, Malformed, Misconfigured, Unauthorized
 from shared.review import Review

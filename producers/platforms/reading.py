@@ -6,6 +6,7 @@ Webhook platforms (mapping.py) and pull sources (producers/poll) are described b
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,13 +17,14 @@ import jsonpath
 from pydantic import BaseModel, ConfigDict, Field
 
 from producers.platforms.events import Event
-from producers.platforms.values import moment_of, rating_of, text_of
-from shared.errors import InvalidReview, Misconfigured
+from producers.platforms.values import load, moment_of, rating_of, text_of
+from shared.errors import InvalidReview, Malformed, Misconfigured
 
 _TEXTS = ("external_id", "text", "title", "business", "author", "url", "category")
 _TIMES = ("created_at", "happened_at")
 _NAMES = (*_TEXTS, *_TIMES, "rating")
 _MISSING = object()
+_MAX_NAME_CHARS = 200  # as Review.external_id
 
 
 class Read(BaseModel):
@@ -34,8 +36,9 @@ class Read(BaseModel):
     saved: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
     deleted_flag: str = Field(default="", description="path of a truth value: this one is deleted")
-    wanted: tuple[str, ...] = Field(
-        default=(), description="names of events that only name a review; `beyond poll` fetches it"
+    packed: str = Field(default="", description="path of a text: base64 of the JSON that counts")
+    named_only: bool = Field(
+        default=False, description="events carry no text, only a name; `beyond poll` fetches it"
     )
     zone: str = Field(default="UTC", description="of times without one, e.g. America/Los_Angeles")
     excerpt: bool = Field(default=False, description="texts are beginnings of the reviews only")
@@ -48,6 +51,7 @@ Fields = Mapping[str, str | Sequence[str]]
 class _Paths:
     """The compiled paths of a description."""
 
+    packed: Any
     each: Any
     event: Any
     deleted_flag: Any
@@ -64,8 +68,8 @@ class Reader:
         business: for events that name none.
 
     Raises:
-        Misconfigured: a path that is no JSONPath, an unknown zone or field, or no external_id; no
-            text where some event carries one.
+        Misconfigured: a path that is no JSONPath, an unknown zone or field, no external_id, or no
+            text where events carry one.
     """
 
     def __init__(
@@ -76,7 +80,16 @@ class Reader:
         self._zone = _zone(owner, read.zone)
 
     def items(self, value: Any) -> list[dict[str, Any]]:
-        """The objects of `value` that may be events, in its order."""
+        """The objects of `value` that may be events, in its order.
+
+        Raises:
+            Malformed: what should be packed JSON is none.
+        """
+        if self._paths.packed:
+            packed = _first([self._paths.packed], value)
+            if packed is _MISSING or not packed:
+                return []
+            value = _unpacked(packed)
         return [item for item in self._paths.each.findall(value) if isinstance(item, dict)]
 
     def event(self, item: dict[str, Any]) -> Event | None:
@@ -87,7 +100,7 @@ class Reader:
         """
         read, paths = self._read, self._paths
         name = _first([paths.event], item) if paths.event else None
-        if paths.event and name not in (*read.saved, *read.deleted, *read.wanted):
+        if paths.event and name not in (*read.saved, *read.deleted):
             return None
         flag = _first([paths.deleted_flag], item) if paths.deleted_flag else None
         deleted = (bool(paths.event) and name in read.deleted) or flag in (True, "true", 1)
@@ -97,10 +110,14 @@ class Reader:
             "external_id": text_of(self._value("external_id", item), "external_id"),
         }
         if not fields["external_id"]:
+            if read.named_only:
+                return None  # about something else than a review
             raise InvalidReview("external_id: Field required")
         if deleted:
             return Event(fields, deleted=True, happened_at=moment)
-        if paths.event and name in read.wanted:
+        if read.named_only:
+            if len(fields["external_id"]) > _MAX_NAME_CHARS:
+                raise InvalidReview(f"external_id: longer than {_MAX_NAME_CHARS} characters")
             return Event(fields, wanted=True, happened_at=moment)
         return self._saved(fields, item, moment)
 
@@ -133,6 +150,13 @@ class Reader:
         return None
 
 
+def _unpacked(packed: Any) -> Any:
+    try:
+        return load(base64.b64decode(packed, validate=True))
+    except (ValueError, TypeError):
+        raise Malformed("body: the packed message is no base64") from None
+
+
 def _first(paths: Sequence[Any], item: Any) -> Any:
     """What the first path that leads anywhere leads to; null only where no later path has a value."""
     found: Any = _MISSING
@@ -159,7 +183,7 @@ def compiled(owner: str, path: str) -> Any:
 
 def _compile(owner: str, read: Read, fields: Fields) -> _Paths:
     unknown = sorted(set(fields) - set(_NAMES))
-    needed = {"external_id"} if read.wanted and not read.saved else {"external_id", "text"}
+    needed = {"external_id"} if read.named_only else {"external_id", "text"}
     if unknown or needed - set(fields):
         raise Misconfigured(
             f"{owner}: [fields] needs {' and '.join(sorted(needed))}, and knows {', '.join(_NAMES)}"
@@ -170,6 +194,7 @@ def _compile(owner: str, read: Read, fields: Fields) -> _Paths:
         for field, given in fields.items()
     }
     return _Paths(
+        compiled(owner, read.packed),
         compiled(owner, read.each),
         compiled(owner, read.event),
         compiled(owner, read.deleted_flag),

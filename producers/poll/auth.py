@@ -17,7 +17,7 @@ from google.auth import load_credentials_from_dict
 from google.auth import transport as google_transport
 from pydantic import BaseModel, ConfigDict, Field
 
-from producers.platforms.proofs import Clock
+from producers.platforms.events import Clock
 from shared.errors import Misconfigured, TemporaryFailure
 
 # App Store Connect refuses tokens that live longer than 20 minutes.

@@ -8,9 +8,9 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 import httpx
 
+from producers.fetch import Answer, place, same_origin
 from producers.platforms.reading import compiled
 from producers.poll.description import Description, filled
-from producers.poll.fetch import Answer, place, same_origin
 from shared.errors import Malformed
 
 

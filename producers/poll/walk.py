@@ -18,10 +18,10 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 from producers.doorway import arrival, newest
+from producers.fetch import Answer, Refused, get, place
 from producers.platforms.reading import Reader
 from producers.poll.auth import Credentials
 from producers.poll.description import Description, filled
-from producers.poll.fetch import Answer, Refused, get, place
 from producers.poll.pages import value_of
 from producers.poll.paging import Pager
 from shared.errors import InvalidReview, Malformed

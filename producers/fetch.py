@@ -1,4 +1,4 @@
-"""One request to a source, bounded in time and size whatever the other side does.
+"""One GET or POST to somebody else, bounded in time and size whatever the other side does.
 
 It knows HTTP: what a status means for us, redirects, Retry-After. It knows no credentials' form, no
 pages and no reviews.

@@ -8,7 +8,7 @@ from email.utils import formatdate
 
 import pytest
 
-from producers.poll.fetch import Limits, Refused, get
+from producers.fetch import Limits, Refused, get
 from shared.errors import Malformed, Misconfigured, Overloaded, TemporaryFailure
 from tests.conftest import free_port
 from tests.producers.poll.conftest import item, reply
@@ -151,7 +151,7 @@ def test_told_to_wait_a_source_is_left_alone_even_by_an_impatient_person(polled,
 
 
 def test_an_answer_that_came_too_slowly_stores_nothing_and_is_tried_again(polled, config, played, monkeypatch):  # fmt: skip
-    from producers.poll import fetch
+    from producers import fetch
 
     monkeypatch.setattr(fetch.get, "__defaults__", (Limits(total_seconds=0.4), time.time))
     played.answer = lambda *_: dribble(played)
