@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qsl
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from google.auth import jwt as google_jwt
 
 from producers.poll.description import connectors, read_sources
 from producers.poll.walk import State
 from shared.errors import Misconfigured, Overloaded, TemporaryFailure
+from tests.producers.poll.accounts import (
+    EC,
+    PLACE,
+    account,
+    business_review,
+    pem,
+    public,
+    with_token,
+)
 from tests.producers.poll.conftest import reply
-
-
-def pem(key) -> str:  # type: ignore[no-untyped-def]
-    forms = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    return key.private_bytes(*forms, serialization.NoEncryption()).decode()
-
-
-def public(key) -> bytes:  # type: ignore[no-untyped-def]
-    forms = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    return key.public_key().public_bytes(*forms)
-
-
-EC, RSA = ec.generate_private_key(ec.SECP256R1()), rsa.generate_private_key(65537, 2048)
 
 
 @pytest.fixture
@@ -48,40 +40,6 @@ def source(tmp_path, played):  # type: ignore[no-untyped-def]
         return path
 
     return write
-
-
-def account(played, **more) -> str:  # type: ignore[no-untyped-def]
-    return json.dumps(
-        {
-            "type": "service_account",
-            "client_email": "poller@example.iam.gserviceaccount.com",
-            "private_key": pem(RSA),
-            "private_key_id": "k1",
-            "token_uri": f"{played.url}/token",
-            **more,
-        }
-    )
-
-
-def with_token(played, answer):  # type: ignore[no-untyped-def]
-    """A server that gives access tokens to whoever signs for them, and asks for one."""
-
-    def play(path, query, headers):  # type: ignore[no-untyped-def]
-        if path == "/token":
-            sent = dict(parse_qsl(played.bodies[-1].decode()))
-            claims = jwt.decode(
-                sent["assertion"],
-                public(RSA),
-                ["RS256"],
-                audience="https://oauth2.googleapis.com/token",
-            )
-            played.scope = claims["scope"]
-            return reply({"access_token": "opened", "expires_in": 3600, "token_type": "Bearer"})
-        if headers.get("authorization") != "Bearer opened":
-            return reply({}, 401)
-        return answer(path, query, headers)
-
-    return play
 
 
 def entry(number: int, text: str = "It crashes.") -> dict:  # type: ignore[type-arg]
@@ -213,21 +171,6 @@ def test_google_play_warns_before_reviews_are_lost(polled, source, played, serve
     poller._clock = lambda: read + timedelta(days=5)
     poller.turn(one, now=True)
     assert "not read for 5.0 days" in store.warnings()["poll google-play"]
-
-
-def business_review(name: str, text: str, updated: str = "2026-03-01T12:00:00.045123456Z") -> dict:  # type: ignore[type-arg]
-    return {
-        "name": name,
-        "reviewId": name.rpartition("/")[2],
-        "reviewer": {"displayName": "Ann", "isAnonymous": False},
-        "starRating": "TWO",
-        "comment": text,
-        "createTime": "2026-03-01T12:00:00.045123456Z",
-        "updateTime": updated,
-    }
-
-
-PLACE = "accounts/1/locations/2/reviews/"
 
 
 def test_google_business_reads_words_as_stars_and_newest_changes_first(polled, source, played, store):  # fmt: skip

@@ -15,8 +15,8 @@ from shared.stream import polling
 from shared.stream.polling import Wanted
 from tests.conftest import wait_until
 from tests.producers.platforms.test_oidc import ALLOWED, CLAIMS, OWN, key_set, token
+from tests.producers.poll.accounts import PLACE, account, business_review, with_token
 from tests.producers.poll.conftest import reply
-from tests.producers.poll.test_connectors import PLACE, account, business_review, with_token
 
 # printf '%s' "$BODY" | openssl dgst -sha256 -hmac hush -hex            (OpenSSL 3)
 APPLE = (
