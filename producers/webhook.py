@@ -125,7 +125,7 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
     served = Served(settings)
     writes = arrivals_of(settings, connection)
     commit = GroupCommit(writes, connection, settings.durable_seconds)
-    rates = Rates(connection, settings.webhook_address_rate, settings.webhook_source_rate)
+    rates = Rates(settings.webhook_address_rate, settings.webhook_source_rate)
     room = Room(settings.webhook_waiting, settings.webhook_max_bytes, settings.webhook_seconds)
     doorway = Doorway(served, commit, rates, settings.author_key, settings.categories)
 
@@ -133,7 +133,6 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         commit.close()
-        rates.close()
 
     app = FastAPI(title="Beyond Sentiment", summary="Reviews in.", version="1", lifespan=lifespan)
     app.add_middleware(Timed)
@@ -155,7 +154,7 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
         if name not in served:
             raise Refused(404, "no such platform is served here; see `beyond platforms list`")
         address = address_of(request)
-        rates.refuse(address)
+        rates.check(address)
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind != "application/json":
             raise Refused(415, "send Content-Type: application/json")
