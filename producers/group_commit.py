@@ -6,6 +6,7 @@ It does not know HTTP or platforms.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import redis
 
@@ -13,6 +14,7 @@ from producers.together import Together
 from shared.errors import BeyondError, TemporaryFailure
 from shared.stream.arrivals import Arrival, Arrivals, Arrived
 from shared.stream.nudge import Nudge
+from shared.stream.rate_limit import Bucket, Refusal, take
 from shared.telemetry import COMMIT_DELIVERIES
 
 # The script blocks the server while it runs, some 0.1 ms a delivery.
@@ -21,30 +23,45 @@ MOST_TOGETHER = 64
 _GRACE_SECONDS = 1.0
 
 
+@dataclass(frozen=True)
+class Write:
+    """One delivery: what it pays before anything is stored, and what is to be stored and deleted."""
+
+    buckets: list[Bucket] = field(default_factory=list)
+    arrivals: list[Arrival] = field(default_factory=list)
+
+
 class GroupCommit:
-    """Writes deliveries durably, many at a time, each with its own outcome.
+    """Charges and writes deliveries durably, many at a time, each with its own outcome.
 
     Args:
         arrivals: what writes them.
-        connection: the same server, for the nudge.
+        connection: the same server, for the rates and the nudge.
         durable_seconds: how long one write may wait for the disk.
     """
 
     def __init__(self, arrivals: Arrivals, connection: redis.Redis, durable_seconds: float) -> None:
-        self._arrivals, self._durable_seconds = arrivals, durable_seconds
+        self._arrivals, self._connection = arrivals, connection
+        self._durable_seconds = durable_seconds
         self._nudge = Nudge(connection)
-        self._writer = Together("group-commit", self._write, MOST_TOGETHER)
+        self._writer: Together[Write, list[Arrived] | Refusal] = Together(
+            "group-commit", self._write, MOST_TOGETHER
+        )
 
-    async def take(self, arrivals: list[Arrival]) -> list[Arrived]:
-        """What became of each, same order, once all are on the server's disk; see Arrivals.take.
+    async def take(
+        self, write: Write, patience_seconds: float | None = None
+    ) -> list[Arrived] | Refusal:
+        """What became of each arrival, same order, once all are on the server's disk; see Arrivals.take.
+
+        Returns a Refusal where a bucket is empty: nothing was stored.
 
         Raises:
             Overloaded: the queue or the server is full; nothing was stored.
             TemporaryFailure: not confirmed in time; safe to repeat.
         """
-        patience = self._durable_seconds + _GRACE_SECONDS
+        patience = patience_seconds or self._durable_seconds + _GRACE_SECONDS
         try:
-            return await self._writer.ask(arrivals, patience)
+            return await self._writer.ask(write, patience)
         except TimeoutError:
             raise TemporaryFailure(
                 f"the server did not confirm the write within {patience:g} s; is it away?"
@@ -55,7 +72,16 @@ class GroupCommit:
         self._writer.close()
         self._nudge.close()
 
-    def _write(self, group: Sequence[list[Arrival]]) -> list[list[Arrived] | BeyondError]:
-        COMMIT_DELIVERIES.observe(len(group))
+    def _write(self, group: Sequence[Write]) -> list[list[Arrived] | Refusal | BeyondError]:
+        refusals = self._charge(group)
+        allowed = [w.arrivals for w, refusal in zip(group, refusals, strict=True) if not refusal]
+        COMMIT_DELIVERIES.observe(len(allowed))
         with self._nudge:
-            return self._arrivals.take_many(group, self._durable_seconds)
+            outcomes = iter(self._arrivals.take_many(allowed, self._durable_seconds))
+        return [refusal or next(outcomes) for refusal in refusals]
+
+    def _charge(self, group: Sequence[Write]) -> Sequence[Refusal | None]:
+        try:
+            return take(self._connection, [write.buckets for write in group])
+        except TemporaryFailure:  # nothing is stored then either, and the write says why
+            return [None] * len(group)

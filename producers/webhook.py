@@ -22,8 +22,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from producers.doorway import Doorway, Taken
 from producers.group_commit import GroupCommit
 from producers.limits import Networks, Refused, Room, Timed, address_of
-from producers.platforms import platforms
 from producers.platforms.events import Delivery
+from producers.platforms.served import Served
 from producers.rates import Rates
 from shared.errors import (
     InvalidReview,
@@ -124,13 +124,10 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
         Misconfigured: no webhook secret and no token is set.
     """
     store = store_of(settings, connection)
-    served = platforms(settings)
-    commit = GroupCommit(
-        arrivals_of(settings, connection),
-        connection,
-        settings.durable_seconds,
-    )
-    rates = Rates(connection, settings.webhook_address_rate, settings.webhook_source_rate)
+    served = Served(settings)
+    writes = arrivals_of(settings, connection)
+    commit = GroupCommit(writes, connection, settings.durable_seconds)
+    rates = Rates(settings.webhook_address_rate, settings.webhook_source_rate)
     room = Room(settings.webhook_waiting, settings.webhook_max_bytes, settings.webhook_seconds)
     doorway = Doorway(
         served,
@@ -146,7 +143,6 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         commit.close()
-        rates.close()
 
     app = FastAPI(title="Beyond Sentiment", summary="Reviews in.", version="1", lifespan=lifespan)
     app.add_middleware(Timed)
@@ -164,10 +160,11 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
             return refusal(error)
 
     async def taken_of(request: Request, name: str, key: str) -> list[Taken]:
-        if name not in doorway.platforms:
+        served.refresh()
+        if name not in served:
             raise Refused(404, "no such platform is served here; see `beyond platforms list`")
         address = address_of(request)
-        rates.refuse(address)
+        rates.check(address)
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind != "application/json":
             raise Refused(415, "send Content-Type: application/json")

@@ -144,7 +144,8 @@ class Settings(BaseSettings):
     )
     webhook_token: SecretStr | None = Field(default=None, description="bearer token")
     platforms: Path | None = Field(
-        default=None, description="folder of your own platforms (NAME.toml) and NAME.secret files"
+        default=None,
+        description="folder of your own platforms (NAME.toml) and NAME.secret files; read again as they change",
     )
     platform_secrets: dict[str, list[SecretStr]] = Field(
         default={}, description='JSON: {"judgeme": ["new secret", "old secret"]}'

@@ -45,6 +45,11 @@ class Platform(Protocol):
     Any error but those named is a fault of the platform's code and answered with 500.
     """
 
+    @property
+    def may_wait(self) -> bool:
+        """May `verify` ask somebody over the network? Then it never runs on the event loop."""
+        ...
+
     def verify(self, delivery: Delivery) -> None:
         """Return if the delivery is genuine, judged on the raw body; nothing was parsed before.
 

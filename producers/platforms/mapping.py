@@ -81,6 +81,11 @@ class Mapping:
             f"platform {name}", name, description.read, description.fields, description.business
         )
 
+    @property
+    def may_wait(self) -> bool:
+        """See Platform.may_wait."""
+        return self.description.verify.scheme == "oidc"
+
     def verify(self, delivery: Delivery) -> None:
         """See Platform.verify."""
         self.description.verify.check(delivery, self._secrets, self._clock)

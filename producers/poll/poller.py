@@ -25,9 +25,9 @@ LEASE_SECONDS = 90
 # First wait after a failure; doubled by each further one, up to the schedule's own interval or an hour.
 _BACKOFF_SECONDS = 15
 _LONGEST_BACKOFF_SECONDS = 3600
-# How often a waiting source is looked at: for names that came by webhook, and to stop in time.
+# How often a waiting source is looked at for names that came by webhook.
 _LOOK_SECONDS = 2
-_FAULT_SECONDS = 60
+_FAULT_SECONDS = 60  # and how long a fault of our own, or another machine's turn, is left alone
 _WANTED_AT_ONCE = 20
 
 
@@ -121,7 +121,7 @@ class Poller:
             try:
                 turn = self.turn(source)
                 if not isinstance(turn, Report):
-                    wait = min(turn, _LOOK_SECONDS)
+                    wait = min(turn, _LOOK_SECONDS if source.about.one_url else _FAULT_SECONDS)
                     if source.about.one_url and self._wanted.oldest(source.name, 1):
                         self.turn(source, named_only=True)
             except TemporaryFailure as error:  # ours: a restarting server, or a lost turn

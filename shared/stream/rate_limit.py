@@ -69,6 +69,8 @@ def take(connection: redis.Redis, requests: Sequence[Sequence[Bucket]]) -> list[
     Raises:
         TemporaryFailure: the server cannot be used.
     """
+    if not any(requests):
+        return [None] * len(requests)
     arguments: list[object] = []
     for buckets in requests:
         arguments.append(len(buckets))

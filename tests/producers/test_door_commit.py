@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from producers.group_commit import GroupCommit
+from producers.group_commit import GroupCommit, Write
 from producers.webhook import create_app
 from shared.errors import Overloaded, TemporaryFailure
 from shared.stream.arrivals import Arrival, Arrivals
@@ -46,7 +46,7 @@ def test_what_waits_for_the_disk_goes_together_in_the_next_write(
     commit = GroupCommit(arrivals, server, 20)
 
     async def send() -> list[list[str]]:
-        tasks = [asyncio.create_task(commit.take([arrival(i)])) for i in range(40)]
+        tasks = [asyncio.create_task(commit.take(Write(arrivals=[arrival(i)]))) for i in range(40)]
         while calls(server, "eval") == 0:  # the first is under way, alone or with a few
             await asyncio.sleep(0.01)
         slow_disk()
@@ -62,7 +62,7 @@ def test_a_lone_write_is_nudged_until_the_disk_confirms(server, arrivals, slow_d
     commit = GroupCommit(arrivals, server, 20)
 
     async def send() -> list[str]:
-        task = asyncio.create_task(commit.take([arrival(1)]))
+        task = asyncio.create_task(commit.take(Write(arrivals=[arrival(1)])))
         while calls(server, "ping") < 3:
             await asyncio.sleep(0.01)
         assert not task.done()
@@ -114,16 +114,16 @@ def test_what_was_given_up_is_not_written_and_service_goes_on(server, store, arr
     commit = GroupCommit(arrivals, server, 0.2)
 
     async def send() -> None:
-        first = asyncio.create_task(commit.take([arrival(1)]))
+        first = asyncio.create_task(commit.take(Write(arrivals=[arrival(1)])))
         while store.counts()["stored"] == 0:
             await asyncio.sleep(0.01)
-        second = asyncio.create_task(commit.take([arrival(2)]))
+        second = asyncio.create_task(commit.take(Write(arrivals=[arrival(2)])))
         await asyncio.sleep(0)
         second.cancel()
         with pytest.raises(TemporaryFailure, match="disk did not confirm"):
             await first
         slow_disk()
-        assert await commit.take([arrival(4)]) == ["new"]
+        assert await commit.take(Write(arrivals=[arrival(4)])) == ["new"]
 
     asyncio.run(send())
     assert store.counts()["stored"] == 2, "the first, unconfirmed, and the fourth"
@@ -134,8 +134,8 @@ def test_a_fault_in_one_write_is_told_to_its_senders_and_the_next_goes_on(server
 
     async def send() -> None:
         with pytest.raises(AttributeError):
-            await commit.take([None])  # type: ignore[list-item]
-        assert await commit.take([arrival(1)]) == ["new"]
+            await commit.take(Write(arrivals=[None]))  # type: ignore[list-item]
+        assert await commit.take(Write(arrivals=[arrival(1)])) == ["new"]
 
     asyncio.run(send())
 
@@ -145,7 +145,7 @@ def test_closing_writes_what_waits_and_ends_the_threads(server, store, arrivals)
     commit = GroupCommit(arrivals, server, 5)
 
     async def send() -> None:
-        tasks = [asyncio.create_task(commit.take([arrival(i)])) for i in range(5)]
+        tasks = [asyncio.create_task(commit.take(Write(arrivals=[arrival(i)]))) for i in range(5)]
         await asyncio.sleep(0)
         commit.close()
         assert await asyncio.gather(*tasks) == [["new"]] * 5

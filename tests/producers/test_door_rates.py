@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 import redis
@@ -11,10 +12,15 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from starlette.testclient import TestClient
 
+from producers.doorway import Doorway
+from producers.group_commit import GroupCommit
+from producers.platforms.events import Delivery
+from producers.platforms.native import Native
 from producers.rates import Rates
 from producers.webhook import create_app
-from shared.errors import RateLimited
-from shared.stream.rate_limit import Bucket, take
+from shared.errors import RateLimited, TemporaryFailure, Unauthorized
+from shared.stream.arrivals import Arrivals
+from shared.stream.rate_limit import Bucket, Refusal, take
 from tests.conftest import free_port, wait_until
 
 BODY = {"text": "cold", "external_id": "1", "created_at": "2026-03-01T00:00:00Z"}
@@ -121,23 +127,27 @@ def test_one_customer_of_ipv6_is_one_sender_and_mapped_addresses_are_ipv4(client
     assert forwarded(client("::1", **limited), "x" * 900, "x" * 800) == [200, 429]
 
 
-def test_without_a_server_nobody_is_refused():
+def test_without_a_server_the_rates_refuse_nobody():
     away = redis.Redis(port=free_port(), retry=Retry(NoBackoff(), 0))
-    rates = Rates(away, 1, 1)
+    commit, rates = GroupCommit(Arrivals(away, 9, 9, None), away, 1), Rates(1, 1)
+    doorway = Doorway({"": Native([], ["secret"])}, commit, rates, b"key")
     for _ in range(20):
-        asyncio.run(rates.charge("1.1.1.1", "yotpo"))
-    rates.close()
+        with pytest.raises(Unauthorized):
+            asyncio.run(doorway.take("", Delivery({}, b"{}"), "1.1.1.1"))
+    genuine = Delivery({"authorization": "Bearer secret"}, json.dumps(BODY).encode())
+    with pytest.raises(TemporaryFailure, match="lost"):
+        asyncio.run(doorway.take("", genuine, "1.1.1.1"))
+    commit.close()
 
 
-def test_a_refusal_is_remembered_until_its_time_has_come(server):
+def test_a_refusal_is_remembered_until_its_time_has_come():
     now = [0.0]
-    rates = Rates(server, 0.1, 0, clock=lambda: now[0])
-    asyncio.run(rates.charge("1.1.1.1", None))
-    with pytest.raises(RateLimited) as told:
-        asyncio.run(rates.charge("1.1.1.1", None))
+    rates = Rates(0.1, 0, clock=lambda: now[0])
+    (bucket_of,) = rates.buckets("1.1.1.1", None)
+    told = rates.refused(Refusal(bucket_of.name, 7.5))
+    assert told.retry_after_seconds == 8
     with pytest.raises(RateLimited):
-        rates.refuse("1.1.1.1")
-    rates.refuse("2.2.2.2")
-    now[0] += told.value.retry_after_seconds
-    rates.refuse("1.1.1.1")
-    rates.close()
+        rates.check("1.1.1.1")
+    rates.check("2.2.2.2")
+    now[0] += told.retry_after_seconds
+    rates.check("1.1.1.1")
