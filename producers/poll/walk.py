@@ -151,8 +151,12 @@ class Walk:
                 break
             seen.add(url)
             if state.position is None:
-                state.first_page = _validators(url, answer)
-            following = self._page(state, answer, url, counts)
+                # Before anything is stored: a page that is known because we stored it and were
+                # killed must not pass for the end of what is new.
+                state.position, state.first_page = url, _validators(url, answer)
+                save(state)
+            ours = resumed and counts.pages == 0
+            following = self._page(state, answer, url, counts, may_end=not ours)
             if following in seen:
                 raise Malformed(f"{place(url)}: its pages lead in a circle")
             state.position = following
@@ -214,8 +218,13 @@ class Walk:
             raise Malformed(f"no review of the page can be read; the first: {bad[0].reason}")
         return Page(newest(good), bad, len(items))
 
-    def _page(self, state: State, answer: Answer, url: str, counts: Counts) -> str | None:
-        """Store a page; the next one's address, or None at the end."""
+    def _page(
+        self, state: State, answer: Answer, url: str, counts: Counts, *, may_end: bool
+    ) -> str | None:
+        """Store a page; the next one's address, or None at the end.
+
+        `may_end`: a page of known reviews ends the walk, where the source goes from new to old.
+        """
         value = value_of(self._about.format, answer.body, answer.headers)
         page = self.read(value)
         following = self._pager.following(value, answer, url)
@@ -230,7 +239,7 @@ class Walk:
         times = [state.walk_newest, *(_moment(a) for a in page.arrivals)]
         state.walk_newest = max([t for t in times if t], default=None)
         known = bool(outcomes) and not set(outcomes) - {"same", "stale"}
-        if known and self._about.paging.newest_first and not state.whole:
+        if known and may_end and self._about.paging.newest_first and not state.whole:
             return None
         return following if page.items else None
 

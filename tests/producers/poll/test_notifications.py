@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
+from producers.platforms.oidc import keys_at
 from producers.webhook import create_app
 from shared.errors import Overloaded, TemporaryFailure
 from shared.stream import polling
@@ -143,6 +144,23 @@ def test_when_nobody_fetches_the_notifier_is_told_to_come_back(client, server, m
     with pytest.raises(Overloaded):
         Wanted(server).add([("other", "x"), ("google-business", "c")], 5)
     assert Wanted(server).oldest("other", 9) == [], "all or none"
+
+
+def test_keys_at_an_address_are_fetched_off_the_event_loop(settings, server, tmp_path, played):
+    (tmp_path / "google-business.toml").write_text(OWN.replace("keys.json", played.url))
+    full = settings.model_copy(
+        update={
+            "platforms": tmp_path,
+            "platform_secrets": {"google-business": [SecretStr(ALLOWED)]},
+        }
+    )
+    with TestClient(create_app(full, server), raise_server_exceptions=False) as client:
+        played.answer = lambda *_: reply({}, 500)
+        assert notify(client, "a").status_code == 503
+    keys_at.cache_clear()
+    with TestClient(create_app(full, server), raise_server_exceptions=False) as client:
+        played.answer = lambda *_: reply(key_set("k1"))
+        assert notify(client, "a").status_code == 202
 
 
 def test_a_wrong_token_names_nothing(client, server):

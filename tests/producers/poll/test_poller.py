@@ -7,7 +7,6 @@ import json
 import pytest
 
 from shared.errors import Malformed, Misconfigured, Overloaded, TemporaryFailure
-from shared.stream.polling import LostTurn, Turn, Turns
 from shared.stream.store import store_of
 from tests.producers.poll.conftest import item, reply
 
@@ -233,42 +232,6 @@ def test_the_secret_goes_into_the_header_and_into_no_stored_address(
 def test_a_source_without_its_secret_is_refused(polled, config):
     with pytest.raises(Misconfigured, match="source blog: it has no secret"):
         polled.prepared(config('[sources.blog.auth]\nby = "header"'))
-
-
-def test_one_poller_at_a_time_and_a_stale_one_cannot_put_the_cursor_back(server):
-    turns = Turns(server)
-    stale = turns.claim("s", 0.001, now=True)
-    assert isinstance(stale, Turn)
-    while not isinstance(fresh := turns.claim("s", 60), Turn):
-        pass
-    assert turns.claim("s", 60, now=True) > 50, "busy elsewhere"
-    turns.save(fresh, "new", 60)
-    with pytest.raises(LostTurn, match="refused"):
-        turns.save(stale, "old", 60)
-    with pytest.raises(LostTurn):
-        turns.end(stale, "old", 0)
-    assert turns.standing("s").state == "new" and turns.standing("s").busy
-    turns.end(fresh, "newer", 30)
-    assert 29 < turns.claim("s", 60) <= 30
-    assert turns.claim("s", 60, now=True).state == "newer"
-
-
-def test_reviews_that_a_stale_poller_stored_stay_but_its_cursor_does_not(
-    polled, config, played, server
-):
-    path = config(NEWEST_FIRST)
-    poller, (source,) = polled.prepared(path)
-    poller.turn(source, now=True)
-
-    def answer(*_):  # type: ignore[no-untyped-def]
-        server.hincrby("b:poll:blog", "fence", 1)  # somebody else claimed during the request
-        return reply({"reviews": [item(7)]})
-
-    played.answer = answer
-    before = server.hget("b:poll:blog", "state")
-    with pytest.raises(LostTurn):
-        poller.turn(source, now=True)
-    assert server.hget("b:poll:blog", "state") == before and len(polled.texts()) == 1
 
 
 def test_the_schedule_is_kept_and_a_failure_backs_off_up_to_it(polled, config, played, server):
