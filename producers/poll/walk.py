@@ -37,12 +37,12 @@ _REMEMBERED_REJECTS = 500
 class State(BaseModel):
     """What is kept of a source between polls. Times are aware UTC.
 
-    `position`: the next page of an unfinished walk. `whole`: that walk must not stop at known pages,
-    since the one before it was cut off somewhere. `newest`: latest review of all finished walks.
+    `position`: the next page of an unfinished walk. `newest`: the latest review of all finished ones.
+    `first_page`: what its first page's answer can be asked for again by; `validated`: of the last
+    finished walk.
     """
 
     position: str | None = None
-    whole: bool = False
     newest: datetime | None = None
     walk_newest: datetime | None = None
     validated: dict[str, str] = {}
@@ -126,7 +126,7 @@ class Walk:
         self._take, self._reject = take, reject
 
     def run(self, state: State, save: Callable[[State], None]) -> Counts:
-        """Read pages until the end, a page of known reviews, or TURN_PAGES; `state` is changed and saved.
+        """Read pages until the end, what the last walk read, or TURN_PAGES; `state` is changed and saved.
 
         Raises:
             Overloaded, TemporaryFailure, Refused, Malformed: pages before stay stored, and `state`
@@ -141,8 +141,7 @@ class Walk:
                 answer = self._get(url, {} if state.position else self._conditions(state, url))
             except Refused as error:
                 if resumed and counts.pages == 0 and error.status in (400, 404, 410):
-                    # The place is no longer valid: from the start, and to the end.
-                    state.position, state.whole, resumed = None, True, False
+                    state.position, resumed = None, False  # no longer valid: from the start
                     url = self._pager.first(state.newest)
                     continue
                 raise
@@ -151,12 +150,8 @@ class Walk:
                 break
             seen.add(url)
             if state.position is None:
-                # Before anything is stored: a page that is known because we stored it and were
-                # killed must not pass for the end of what is new.
-                state.position, state.first_page = url, _validators(url, answer)
-                save(state)
-            ours = resumed and counts.pages == 0
-            following = self._page(state, answer, url, counts, may_end=not ours)
+                state.first_page = _validators(url, answer)
+            following = self._page(state, answer, url, counts)
             if following in seen:
                 raise Malformed(f"{place(url)}: its pages lead in a circle")
             state.position = following
@@ -218,13 +213,8 @@ class Walk:
             raise Malformed(f"no review of the page can be read; the first: {bad[0].reason}")
         return Page(newest(good), bad, len(items))
 
-    def _page(
-        self, state: State, answer: Answer, url: str, counts: Counts, *, may_end: bool
-    ) -> str | None:
-        """Store a page; the next one's address, or None at the end.
-
-        `may_end`: a page of known reviews ends the walk, where the source goes from new to old.
-        """
+    def _page(self, state: State, answer: Answer, url: str, counts: Counts) -> str | None:
+        """Store a page; the next one's address, or None at the end."""
         value = value_of(self._about.format, answer.body, answer.headers)
         page = self.read(value)
         following = self._pager.following(value, answer, url)
@@ -236,12 +226,22 @@ class Walk:
                 state.rejected = [*state.rejected, bad.mark][-_REMEMBERED_REJECTS:]
                 self._reject(bad)
                 counts.rejected += 1
-        times = [state.walk_newest, *(_moment(a) for a in page.arrivals)]
-        state.walk_newest = max([t for t in times if t], default=None)
-        known = bool(outcomes) and not set(outcomes) - {"same", "stale"}
-        if known and may_end and self._about.paging.newest_first and not state.whole:
+        times = [moment for one in page.arrivals if (moment := _moment(one)) is not None]
+        if self._is_old(state, outcomes, times):
             return None
+        state.walk_newest = max(
+            [*times, *([state.walk_newest] if state.walk_newest else [])], default=None
+        )
         return following if page.items else None
+
+    def _is_old(self, state: State, outcomes: list[Arrived], times: list[datetime]) -> bool:
+        """Does the page, and so all after it, lie behind the last finished walk?
+
+        That all of it is known does not suffice: an unfinished walk stored it, or a notification.
+        """
+        if not (self._about.paging.newest_first and state.newest and times):
+            return False
+        return not set(outcomes) - {"same", "stale"} and max(times) <= state.newest
 
     def _get(self, url: str, conditions: dict[str, str]) -> Answer:
         credentials = self._credentials
@@ -251,7 +251,7 @@ class Walk:
     def _conditions(self, state: State, url: str) -> dict[str, str]:
         """Headers that let the source say "unchanged", where the last finished walk began here."""
         kept = state.validated
-        if kept.get("url") != url or state.whole:
+        if kept.get("url") != url:
             return {}
         names = {"etag": "if-none-match", "last-modified": "if-modified-since"}
         return {names[n]: kept[n] for n in names if n in kept}
@@ -262,7 +262,7 @@ def _finish(state: State, counts: Counts) -> None:
         times = [t for t in (state.newest, state.walk_newest) if t]
         state.newest = max(times, default=None)
         state.validated = state.first_page
-    state.position, state.walk_newest, state.whole, state.first_page = None, None, False, {}
+    state.position, state.walk_newest, state.first_page = None, None, {}
 
 
 def _validators(url: str, answer: Answer) -> dict[str, str]:

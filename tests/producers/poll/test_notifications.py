@@ -95,6 +95,33 @@ def test_a_named_review_is_fetched_with_credentials_and_stored(client, polled, p
     assert polled.turn(business).fetched == 0
 
 
+def test_reviews_fetched_by_name_do_not_hide_older_ones_that_no_notification_named(client, polled, played, business, store):  # fmt: skip
+    """A list from new to old is left at the first page of known reviews, but not for those."""
+    texts = {PLACE + str(n): f"Text {n}" for n in range(6)}
+    known = 2  # reviews there are; later ones stand first
+
+    def answer(path, query, _):  # type: ignore[no-untyped-def]
+        if not path.endswith("/locations/2/reviews"):
+            name = path.removeprefix("/v4/")
+            return reply(
+                business_review(name, texts[name], f"2026-03-0{1 + int(name[-1])}T00:00:00Z")
+            )
+        at = known - 1 - int(query.get("pageToken", 0))
+        name = PLACE + str(at)
+        more = {"nextPageToken": str(known - at)} if at else {}
+        day = f"2026-03-0{1 + at}T00:00:00Z"
+        return reply({"reviews": [business_review(name, texts[name], day)], **more})
+
+    played.answer = with_token(played, answer)
+    assert polled.turn(business).counts.pages == 2
+    known = 5
+    notify(client, PLACE + "4")
+    turn = polled.turn(business)
+    assert (turn.fetched, turn.counts.outcomes) == (1, {"new": 2, "same": 2}), turn.error
+    assert store.counts()["stored"] == 5
+    assert turn.counts.pages == 4, "and at the last one of before it stops"
+
+
 def test_it_does_not_wait_for_the_schedule(client, processes, played, business, store, tmp_path):
     played.answer = named_only(played, {PLACE + "a": "Waited an hour."})
     processes.beyond("poll", "--config", str(business))

@@ -62,7 +62,7 @@ def test_a_poller_that_lost_its_source_cannot_move_the_cursor(polled, config, pl
 
 @pytest.mark.parametrize("killed_at", [1, 2, 3])
 def test_killed_between_a_page_and_its_cursor_the_next_poll_reads_on(polled, config, played, server, killed_at):  # fmt: skip
-    """The page is known then, because we stored it ourselves: it must not pass for the end of what is new."""
+    """The page is known then, because we stored it: it must not pass for the end of what is new."""
     played.answer = lambda _, query, __: reply(
         {"reviews": [item(int(query["page"]))] if int(query["page"]) < 5 else []}
     )
