@@ -21,6 +21,7 @@ import redis
 
 from producers.columns import ColumnReader
 from producers.readers import MAX_LINE_BYTES, Bad, Source, rows
+from producers.row_ends import end_of_first, end_of_rows, is_bare
 from producers.taking import Options, Taker, Tally
 from shared.errors import InvalidReview, Misconfigured, TemporaryFailure
 
@@ -195,7 +196,7 @@ class Follower:
             data = data[dropped:]
         if last:
             return data, dropped + len(data)
-        end = _end_of_rows(data, csv=self._is_csv(data))
+        end = end_of_rows(data, csv=self._is_csv(data))
         if not end and len(data) + dropped >= _PART_BYTES:
             place.skipping, end = True, len(data)
             return data[: MAX_LINE_BYTES + 1], dropped + end  # the reader rejects it, with its size
@@ -241,10 +242,8 @@ class Follower:
             if not self._is_csv(data):
                 self.place.header = "{"
             else:
-                first = data[: _end_of_first(data)]
-                # Two cells of which the first is a digit: yelp_review_full's form, without header.
-                bare = first.strip().strip(b'"')[:1].isdigit() and first.count(b",") >= 1
-                self.place.header = "," if bare else first.decode("utf-8", "replace")
+                first = data[: end_of_first(data)]
+                self.place.header = "," if is_bare(first) else first.decode("utf-8", "replace")
         return b"" if self.place.header in ("{", ",") else self.place.header.encode()
 
     def _save(self) -> None:
@@ -265,25 +264,6 @@ def follow(followers: Iterable[Follower], stop: threading.Event) -> None:
     finally:
         for one in followers:
             one.close()
-
-
-def _end_of_rows(data: bytes, *, csv: bool) -> int:
-    """Where the last complete row ends; a CSV's newline inside quotes ends none."""
-    end = data.rfind(b"\n") + 1
-    while csv and end:
-        quotes = data.count(b'"', 0, end) - data.count(b'\\"', 0, end)
-        if quotes % 2 == 0:
-            break
-        end = data.rfind(b"\n", 0, end - 1) + 1
-    return end
-
-
-def _end_of_first(data: bytes) -> int:
-    """Where the first row ends."""
-    end = data.find(b"\n") + 1
-    while end and data.count(b'"', 0, end) % 2:
-        end = data.find(b"\n", end) + 1
-    return end or len(data)
 
 
 def _hashed(head: bytes) -> str:
