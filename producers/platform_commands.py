@@ -27,8 +27,8 @@ def list_platforms() -> None:
     for name, path in descriptions(settings).items():
         described = read_description(path)
         state = "served" if secrets_of(settings, name) else "no secret"
-        click.echo(f"{name:18}{state:11}{described.verify.scheme:19}{described.title}")
-        click.echo(f"{'':18}{described.checked}")
+        click.echo(f"{name:20}{state:11}{described.verify.scheme:19}{described.title}")
+        click.echo(f"{'':20}{described.checked}")
 
 
 @platforms.command("test")

@@ -124,6 +124,11 @@ def read_sources(path: Path) -> dict[str, Description]:
     Raises:
         Misconfigured: no such file, or an entry is wrong; the text names entry, key and remedy.
     """
+    if not path.exists():
+        raise Misconfigured(
+            f"{path}: there is no such file; describe your sources in it ([sources.our-app], see "
+            "`beyond poll connectors`), or name another by --config or BEYOND_SOURCES"
+        )
     tables = _load(path).get("sources")
     if not isinstance(tables, dict) or not tables:
         raise Misconfigured(f"{path}: describe at least one source, e.g. [sources.our-app]")

@@ -84,6 +84,12 @@ def test_a_wrong_file_of_sources_says_where_and_what(tmp_path, text, message):
         read_sources(tmp_path / "s.toml")
 
 
+def test_without_a_file_of_sources_it_says_what_to_write(processes):
+    done = processes.run("poll", "--once")
+    assert done.returncode == 2 and "beyond poll connectors" in done.stderr
+    assert "values: app_id" in processes.run("poll", "connectors").stdout
+
+
 def test_a_wrong_path_or_zone_is_refused_before_anything_is_fetched(polled, config):
     for wrong in ('[sources.blog.read]\neach = "$["', '[sources.blog.read]\nzone = "Mars"'):
         fields = f'{wrong}\n[sources.blog.fields]\nexternal_id = "$.id"\ntext = "$.t"'
