@@ -152,6 +152,7 @@ async def send(
 
     async def one(posting: Posting, due: float) -> None:
         url = f"http://127.0.0.1:{door.port}{posting.path}"
+        posting.late = time.perf_counter() - due
         try:
             async with sessions[posting.platform].post(
                 url, data=posting.body, headers=posting.headers
@@ -230,9 +231,10 @@ def overload(rate: float, seconds: float) -> None:
         answers = Counter(p.status for p in much.sent)
         print(
             f"{name:32} {dict(sorted(answers.items()))}; p99 {much.quantile(0.99, 200, 202):.0f} ms of 202, "
-            f"{much.quantile(0.99, 429, 503):.0f} ms of 503; all answered after {much.seconds:.1f} s; "
+            f"p50 {much.quantile(0.5, 429, 503):.0f} and p99 {much.quantile(0.99, 429, 503):.0f} ms of 503; all answered after {much.seconds:.1f} s; "
             f"afterwards p99 {after.quantile(0.99):.0f} ms, {len(after.sent) - len(after.acknowledged())} "
-            f"refused; lost {lost}, doubled {doubled}; memory {much.memory[0]:.0f} -> {after.memory[1]:.0f} MiB"
+            f"refused; lost {lost}, doubled {doubled}; memory {much.memory[0]:.0f} -> {after.memory[1]:.0f} MiB; "
+            f"the sender itself was late by {max(p.late for p in much.sent):.1f} s at most"
         )
 
 

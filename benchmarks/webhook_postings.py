@@ -22,7 +22,7 @@ PLATFORMS = ("", "judgeme", "yotpo", "stamped", "trustpilot", "reviewsio")
 
 @dataclass
 class Posting:
-    """One request to send, and what became of it."""
+    """One request to send, and what became of it: `late` is how long after its moment it was sent."""
 
     path: str
     headers: dict[str, str]
@@ -31,6 +31,7 @@ class Posting:
     platform: int
     status: int = 0
     seconds: float = 0.0
+    late: float = 0.0
 
 
 def postings(count: int, seed: str) -> list[Posting]:
