@@ -45,10 +45,13 @@ def poll(context: click.Context, config: Path | None, once: bool) -> None:
 
 @command
 def _poll(config: Path | None, once: bool) -> None:
+    from shared.telemetry import configure
+
     settings, connection, store = opened()
     poller, sources = _prepared(settings, connection, store, config)
     if once:
         sys.exit(_once(poller, sources))
+    configure(settings.log_format, settings.log_level, settings.metrics_port)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -160,7 +160,7 @@ def markdown() -> str:
         "# Metrics",
         "",
         "Written by `python -m shared.telemetry > docs/METRICS.md` from shared/telemetry.py. The webhook",
-        "serves its metrics at `/metrics`, workers at `BEYOND_METRICS_PORT`.",
+        "serves its metrics at `/metrics`, workers and `beyond poll` at `BEYOND_METRICS_PORT`.",
         "",
         "| metric | what it means | when it looks bad |",
         "|---|---|---|",

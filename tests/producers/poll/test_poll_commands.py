@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 
 import pytest
+from pydantic import SecretStr
 
 from producers.poll.description import read_sources
 from shared.errors import Misconfigured
-from tests.conftest import wait_until
+from tests.conftest import ROOT, wait_until
 from tests.producers.poll.conftest import item, reply
 
 
@@ -63,6 +64,12 @@ def test_test_shows_how_a_source_is_read_and_stores_nothing(processes, config, p
     assert store.counts()["stored"] == 0 and not store.connection.exists("b:poll:blog")
     wrong = processes.run("poll", "--config", str(config()), "test", "nobody")
     assert wrong.returncode == 2 and "there are blog" in wrong.stderr
+
+
+def test_the_sample_file_of_sources_is_right(polled, settings):
+    settings.source_secrets = {n: SecretStr("x") for n in ("our-place", "our-shop")}
+    _, sources = polled.prepared(ROOT / "producers" / "samples" / "sources.toml")
+    assert [s.name for s in sources] == ["our-app", "our-place", "our-shop", "our-forum"]
 
 
 @pytest.mark.parametrize(
