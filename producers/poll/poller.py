@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from producers.fetch import Refused
 from producers.poll.description import Description
 from producers.poll.walk import Counts, State, Walk
 from shared.errors import BeyondError, InvalidReview, Overloaded, TemporaryFailure
@@ -92,20 +93,23 @@ class Poller:
         if not isinstance(claim, Turn):
             return claim
         state = State.model_validate_json(claim.state) if claim.state else State()
-        counts, fetched, error = Counts(), 0, None
+        report = Report(Counts(), 0, None)
 
         def save(state: State) -> None:
             self._turns.save(claim, state.model_dump_json(), LEASE_SECONDS)
 
         try:
-            fetched = self._fetch(source)
-            if not named_only:
-                counts = source.walk.run(state, save)
-        except LostTurn:
-            raise
+            report.fetched = self._fetch(source)
         except BeyondError as failure:
-            error = failure
-        report = Report(counts, fetched, error)
+            report.error = failure
+        # One review that cannot be had must not keep all others away; "come back later" is for all.
+        if not named_only and not isinstance(report.error, Overloaded):
+            try:
+                report.counts = source.walk.run(state, save)
+            except LostTurn:
+                raise
+            except BeyondError as failure:
+                report.error = failure
         return self._settle(source, claim, state, report, named_only=named_only)
 
     def run(self, sources: list[Source], stop: threading.Event) -> None:
@@ -146,6 +150,10 @@ class Poller:
                 source.walk.one(name)
             except InvalidReview as error:  # it will never become one
                 log("poll").warning("not_a_review", source=source.name, reason=str(error))
+            except Refused as error:
+                if error.status == 401:  # nothing can be had, not only this
+                    raise
+                log("poll").warning("not_given", source=source.name, reason=str(error))
             self._wanted.fetched(source.name, name, time)
             count += 1
         return count
@@ -154,10 +162,10 @@ class Poller:
         self, source: Source, turn: Turn, state: State, report: Report, *, named_only: bool
     ) -> Report:
         finished = report.counts.finished
+        if finished:
+            state.succeeded_at = self._clock()
         if report.error is None:
             state.failures, state.error = 0, None
-            if finished:
-                state.succeeded_at = self._clock()
             report.due_seconds = self._interval(source.about) if finished else 0.0
         else:
             state.failures, state.error = state.failures + 1, str(report.error)

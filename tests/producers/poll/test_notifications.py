@@ -141,6 +141,22 @@ def test_a_review_that_is_gone_is_forgotten_and_one_that_cannot_be_had_now_waits
     assert [n for n, _ in Wanted(server).oldest("google-business", 9)] == [PLACE + "later"]
 
 
+@pytest.mark.parametrize("status, kept", [(403, []), (500, [PLACE + "x"]), (401, [PLACE + "x"])])
+def test_one_review_that_cannot_be_had_keeps_no_other_away(client, polled, played, business, server, store, status, kept):  # fmt: skip
+    notify(client, PLACE + "x")
+
+    def answer(path, *_):  # type: ignore[no-untyped-def]
+        if path.endswith("/locations/2/reviews"):
+            return reply({"reviews": [business_review(PLACE + "a", "Waited an hour.")]})
+        return reply({}, status)
+
+    played.answer = with_token(played, answer)
+    turn = polled.turn(business)
+    assert turn.counts.finished and store.counts()["stored"] == 1
+    assert [n for n, _ in Wanted(server).oldest("google-business", 9)] == kept
+    assert bool(turn.error) == bool(kept)
+
+
 def test_one_named_again_while_it_is_fetched_is_fetched_again(server):
     wanted = Wanted(server)
     wanted.add([("s", "a"), ("s", "b")], 5)
