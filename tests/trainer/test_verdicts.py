@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from shared.review import Analysis, Emotions, Insight, Issue
 from shared.stream.names import LIVE
 from shared.stream.verdicts import Verdict, forget_verdicts, note_verdicts, read_verdicts
 from tests.conftest import EPOCH, make_review
-from trainer.examples import Label
+from trainer.cycle import Cycle
+from trainer.examples import Label, as_row
+from trainer.run import Plan, Run
 from trainer.sources import Taught
 from trainer.verdicts import judged, with_judged
 
@@ -104,3 +107,18 @@ def test_a_teacher_is_not_asked_what_a_person_answered(store, settings, tmp_path
     taught = Taught("openai:http://127.0.0.1:9/v1", "issues", settings, store)
     found = taught.label(judged(store), lambda line: None)
     assert [label.issues for label in found.labels] == [(RUDE,)] and found.asked == 0
+
+
+def test_a_cycle_takes_verdicts_beside_its_labels_file(store, settings, tmp_path):
+    review = analysed(store)
+    note_verdicts(store.connection, {"i1": verdict(review, COLD, False)})
+    other = Label(make_review(7, TEXT), issues=(COLD,), emotions=("anger",))
+    labels = tmp_path / "labels.jsonl"
+    labels.write_text(json.dumps(as_row(other)) + "\n")
+    cycle = Cycle(Run(tmp_path / "run", Plan(teacher=f"file:{labels}")), settings, store)
+    assert cycle.until("label")["labelled"] == 2
+    assert {one.review.id: one.issues for one in cycle.run.kept("labels")} == {
+        other.review.id: (COLD,),
+        review.id: (RUDE,),
+    }
+    assert cycle.run.facts["sample"]["judged_by_people"] == 1
