@@ -25,6 +25,8 @@ COMMANDS = {
     "status": ("consumers.commands", "status", "Queues, workers, adapter, rate, warnings."),
     "insights": ("consumers.commands", "insights", "A readable table of the newest insights."),
     "show": ("consumers.commands", "show", "One review and its analysis."),
+    "reply": ("consumers.replies.commands", "reply", "Draft, edit, approve a public answer."),
+    "voice": ("consumers.replies.commands", "voice", "Tone and signature of a business's replies."),
     "export": ("consumers.commands", "export", "All analysed reviews as JSON lines or CSV."),
     "feed": ("consumers.feed_command", "feed", "Print what changes, as JSON lines."),
     "record": (
@@ -34,6 +36,8 @@ COMMANDS = {
     ),
     "delete": ("consumers.commands", "delete", "Remove reviews for good."),
     "failed": ("consumers.commands", "failed", "List, show, retry or drop dead letters."),
+    "dashboard": ("consumers.dashboard.commands", "dashboard", "Serve the dashboard and its API."),
+    "tokens": ("consumers.dashboard.commands", "tokens", "Make, list, revoke access tokens."),
     "settings": ("shared.inference.commands", "settings", "Effective settings, secrets masked."),
     "models": ("shared.inference.commands", "models", "List, fetch or verify packaged weights."),
     "train": ("trainer.commands", "train", "One training cycle: the five steps below."),
