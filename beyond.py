@@ -26,6 +26,12 @@ COMMANDS = {
     "insights": ("consumers.commands", "insights", "A readable table of the newest insights."),
     "show": ("consumers.commands", "show", "One review and its analysis."),
     "export": ("consumers.commands", "export", "All analysed reviews as JSON lines or CSV."),
+    "feed": ("consumers.feed_command", "feed", "Print what changes, as JSON lines."),
+    "record": (
+        "consumers.record.commands",
+        "record",
+        "Keep the SQL database for reading; rebuild it.",
+    ),
     "delete": ("consumers.commands", "delete", "Remove reviews for good."),
     "failed": ("consumers.commands", "failed", "List, show, retry or drop dead letters."),
     "settings": ("shared.inference.commands", "settings", "Effective settings, secrets masked."),
