@@ -54,7 +54,8 @@ class Vectors:
             problems[written] = self._texts([told[index].problem or "" for index in written])
             quotes += problems
         length = np.linalg.norm(quotes, axis=1, keepdims=True)
-        return (quotes / np.maximum(length, 1e-9)).astype(np.float32)
+        quotes /= np.maximum(length, 1e-9)
+        return quotes
 
     def close(self) -> None:
         """Remove what this run did not use."""

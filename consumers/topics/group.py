@@ -16,6 +16,9 @@ _COMPONENTS = 15
 # A centre that is this near to another tells of the same: the two are one topic.
 _SAME_COSINE = 0.92
 _OUTSIDE = 0.1  # of its own members a topic leaves out: those that lie at its rim
+# A group whose members lie this far from its centre has nothing in common: few components make
+# neighbours of strangers. Real topics reach 0.5 and more.
+_LOOSE_COSINE = 0.45
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,13 @@ def group(vectors: np.ndarray) -> Groups:
     ).fit_predict(_reduced(vectors))
     members = _joined(vectors, [np.flatnonzero(labels == n) for n in range(labels.max() + 1)])
     members.sort(key=lambda of: (-len(of), int(of[0])))
-    centres = np.array([_centre(vectors[of]) for of in members], dtype=np.float32)
+    centres = np.array([_centre(vectors[of]) for of in members], np.float32).reshape(-1, width)
     reach = [
         np.quantile(vectors[of] @ centre, _OUTSIDE)
         for of, centre in zip(members, centres, strict=True)
     ]
-    return Groups(centres.reshape(-1, width), np.array(reach, dtype=np.float32))
+    close = np.flatnonzero(np.array(reach) >= _LOOSE_COSINE)
+    return Groups(centres[close], np.array(reach, np.float32)[close])
 
 
 def _reduced(vectors: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ class Sentences:
         """Unit embeddings float32 [texts, 384], in order: mean over tokens, as the base was trained (Reimers & Gurevych 2019)."""
         # Of like length together: a short text is not padded to a long neighbour.
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        out = np.zeros((len(texts), self._model.config.hidden_size), dtype=np.float32)
+        out: np.ndarray = np.zeros((len(texts), self._model.config.hidden_size), dtype=np.float32)
         for start in range(0, len(order), _BATCH):
             batch = order[start : start + _BATCH]
             coded = self._tokenizer(
@@ -48,4 +48,5 @@ class Sentences:
 
 def embed(base: Path, texts: Sequence[str]) -> np.ndarray:
     """`Sentences(base).embed(texts)`, for those who ask once."""
-    return Sentences(base).embed(texts)
+    found: np.ndarray = Sentences(base).embed(texts)
+    return found
