@@ -27,7 +27,7 @@ COMMANDS = {
     "show": ("consumers.commands", "show", "One review and its analysis."),
     "reply": ("consumers.replies.commands", "reply", "Draft, edit, approve a public answer."),
     "voice": ("consumers.replies.commands", "voice", "Tone and signature of a business's replies."),
-    "export": ("consumers.commands", "export", "All analysed reviews as JSON lines or CSV."),
+    "export": ("consumers.export_command", "export", "Analysed reviews as JSON lines, CSV, Parquet."),
     "delete": ("consumers.commands", "delete", "Remove reviews for good."),
     "failed": ("consumers.commands", "failed", "List, show, retry or drop dead letters."),
     "settings": ("shared.inference.commands", "settings", "Effective settings, secrets masked."),
