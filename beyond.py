@@ -28,6 +28,13 @@ COMMANDS = {
     "reply": ("consumers.replies.commands", "reply", "Draft, edit, approve a public answer."),
     "voice": ("consumers.replies.commands", "voice", "Tone and signature of a business's replies."),
     "export": ("consumers.export_command", "export", "Analysed reviews as JSON lines, CSV, Parquet."),
+    "export": ("consumers.commands", "export", "All analysed reviews as JSON lines or CSV."),
+    "feed": ("consumers.feed_command", "feed", "Print what changes, as JSON lines."),
+    "record": (
+        "consumers.record.commands",
+        "record",
+        "Keep the SQL database for reading; rebuild it.",
+    ),
     "delete": ("consumers.commands", "delete", "Remove reviews for good."),
     "failed": ("consumers.commands", "failed", "List, show, retry or drop dead letters."),
     "settings": ("shared.inference.commands", "settings", "Effective settings, secrets masked."),
