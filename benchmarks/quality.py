@@ -28,7 +28,7 @@ from shared.settings import MATCHER_BASE, Settings  # noqa: E402
 from trainer.matcher import PLAYBOOK  # noqa: E402
 from trainer.readings import in_dev, read_playbook, read_readings  # noqa: E402
 from trainer.score import Reader, Scores, score  # noqa: E402
-from trainer.sentences import embed  # noqa: E402
+from shared.inference.sentences import embed  # noqa: E402
 from trainer.serving import serving  # noqa: E402
 
 SHOWN = ("quote", "theme", "problem", "main", "found", "silent")
