@@ -25,6 +25,9 @@ COMMANDS = {
     "status": ("consumers.commands", "status", "Queues, workers, adapter, rate, warnings."),
     "insights": ("consumers.commands", "insights", "A readable table of the newest insights."),
     "show": ("consumers.commands", "show", "One review and its analysis."),
+    "reply": ("consumers.replies.commands", "reply", "Draft, edit, approve a public answer."),
+    "voice": ("consumers.replies.commands", "voice", "Tone and signature of a business's replies."),
+    "export": ("consumers.export_command", "export", "Analysed reviews as JSON lines, CSV, Parquet."),
     "export": ("consumers.commands", "export", "All analysed reviews as JSON lines or CSV."),
     "feed": ("consumers.feed_command", "feed", "Print what changes, as JSON lines."),
     "record": (
