@@ -10,6 +10,7 @@ from datetime import date, timedelta
 
 from sqlalchemy import Connection, func, select
 
+from consumers.record import schema
 from consumers.record.answers import (
     Business,
     BusinessCount,
@@ -18,6 +19,7 @@ from consumers.record.answers import (
     ThemeCount,
     ThemeDetail,
     ThemePoint,
+    Topic,
 )
 from consumers.record.conditions import moment
 from consumers.record.filters import Filters
@@ -88,6 +90,46 @@ def theme_detail(
     )
 
 
+def topics(connection: Connection, scope: Scope) -> tuple[Topic, ...]:
+    """Recurring pain points that have an issue in the scope, most issues first; at most 200.
+
+    Their names and words are taken from all businesses' reviews. Whoever may see one business only
+    gets one of its own sentences for a name, and no words.
+    """
+    row, count = schema.topics.c, func.count()
+    alone = scope.business is not None
+    own = func.min(func.coalesce(issues.c.problem, issues.c.evidence))
+    of_topic = schema.topic_issues.c.topic_id == row.id
+    of_issue = issues.c.id == schema.topic_issues.c.issue_id
+    query = (
+        select(
+            row.id,
+            row.name,
+            row.words,
+            own.label("own"),
+            count.label("amount"),
+            func.min(issues.c.day).label("first_day"),
+            func.max(issues.c.day).label("last_day"),
+        )
+        .select_from(schema.topics.join(schema.topic_issues, of_topic).join(issues, of_issue))
+        .where(scope.limits(issues.c.business))
+        .group_by(row.id, row.name, row.words)
+        .order_by(count.desc(), row.id)
+        .limit(200)
+    )
+    return tuple(
+        Topic(
+            id=found.id,
+            name=found.own if alone else found.name,
+            words=() if alone else tuple(found.words.split()),
+            issues=found.amount,
+            first_day=EPOCH + timedelta(found.first_day),
+            last_day=EPOCH + timedelta(found.last_day),
+        )
+        for found in connection.execute(query)
+    )
+
+
 def meta(connection: Connection, scope: Scope) -> Meta:
     """Businesses, sources, categories and days that the scope sees, and how far the record has read."""
     row, amount = rollups.c, func.sum(rollups.c.amount)
@@ -107,7 +149,7 @@ def meta(connection: Connection, scope: Scope) -> Meta:
     )
     first = connection.scalar(days.order_by(by_time).limit(1))
     last = connection.scalar(days.order_by(by_time.desc()).limit(1))
-    read = connection.execute(select(progress.c.entry, progress.c.updated_at)).first()
+    read = read_to(connection)
     return Meta(
         businesses=tuple(
             Business(name=name or None, reviews=count)
@@ -118,9 +160,16 @@ def meta(connection: Connection, scope: Scope) -> Meta:
         first_day=None if first is None else EPOCH + timedelta(first),
         last_day=None if last is None else EPOCH + timedelta(last),
         reviews=businesses.total(),
-        read_to=None if read is None else read.entry,
-        read_at=None if read is None else moment(read.updated_at),
+        read_to=None if read is None else read[0],
+        read_at=None if read is None else moment(read[1]),
     )
+
+
+def read_to(connection: Connection) -> tuple[str, int] | None:
+    """(entry, updated_at) of the feed as far as the record has read it; None where it has read nothing."""
+    query = select(progress.c.entry, progress.c.updated_at).where(progress.c.name == "feed")
+    row = connection.execute(query).one_or_none()
+    return None if row is None else (row.entry, row.updated_at)
 
 
 def _quotes(found: tuple[IssueRow, ...]) -> tuple[IssueRow, ...]:

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import json
 from datetime import date, timedelta
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from shared.cli import command, table
 
-_EPOCH = date(1970, 1, 1)
+if TYPE_CHECKING:
+    from consumers.topics.embed import Vectors
+    from consumers.topics.rising import Spike
+    from consumers.topics.tables import Topic
+    from shared.settings import Settings
 
 
 @click.command()
@@ -30,7 +35,10 @@ _EPOCH = date(1970, 1, 1)
 def topics(days: int, limit: int, as_json: bool) -> None:
     """Recurring pain points beyond the list of themes, found among the record's issues; run it again at any time."""
     from consumers.record.database import open_database
+    from consumers.record.scope import owner_scope
+    from consumers.topics.rising import spikes
     from consumers.topics.run import run
+    from consumers.topics.tables import newest_day
     from shared.settings import load_settings
     from shared.telemetry import configure
 
@@ -40,28 +48,19 @@ def topics(days: int, limit: int, as_json: bool) -> None:
     vectors = _vectors(settings)
     try:
         found = run(engine, vectors, days, say=lambda text: click.echo(text, err=True))
+        with engine.connect() as connection:
+            last = newest_day(connection)
+            rising = [] if last is None else spikes(connection, owner_scope(), _day(last))
     finally:
         vectors.close()
         engine.dispose()
     if as_json:
-        for topic in found[:limit]:
-            click.echo(
-                json.dumps(
-                    {
-                        "id": topic.id,
-                        "name": topic.name,
-                        "words": topic.words,
-                        "issues": topic.size,
-                        "first_day": str(_EPOCH + timedelta(topic.first_day)),
-                        "last_day": str(_EPOCH + timedelta(topic.last_day)),
-                    },
-                    ensure_ascii=False,
-                )
-            )
+        _print_json(found[:limit], rising)
         return
     if not found:
         click.echo(
-            "No topics: it takes five issues of a kind. Are there issues in the record? See: beyond status"
+            "No topics: it takes five issues of a kind. "
+            "Does the record have issues? See: beyond status"
         )
         return
     table(
@@ -72,17 +71,54 @@ def topics(days: int, limit: int, as_json: bool) -> None:
                 f"{topic.name}\n{topic.id}",
                 ", ".join(topic.words),
                 str(topic.size),
-                f"{_EPOCH + timedelta(topic.first_day)}\n{_EPOCH + timedelta(topic.last_day)}",
+                f"{_day(topic.first_day)}\n{_day(topic.last_day)}",
             ]
             for topic in found[:limit]
         ],
     )
+    for spike in rising:
+        where = f"{spike.business or 'without business'}, {spike.kind}"
+        click.secho(f"rising   {where} {spike.sentence}", fg="yellow")
+    if not rising:
+        click.echo("Nothing rises beyond chance in the last week.")
 
 
-def _vectors(settings: Any) -> Any:
+def _day(number: int) -> date:
+    return date(1970, 1, 1) + timedelta(number)
+
+
+def _print_json(found: list[Topic], rising: list[Spike]) -> None:
+    """A line a topic, with the spikes of its businesses; then a line a theme's spike."""
+    of_topic: dict[str, list[dict[str, Any]]] = {}
+    themes = []
+    for spike in rising:
+        told = {
+            "business": spike.business,
+            "count": spike.count,
+            "expected": round(spike.verdict.expected, 2),
+            "statistic": spike.verdict.statistic,
+        }
+        if spike.kind == "topic":
+            of_topic.setdefault(spike.key, []).append(told)
+        else:
+            themes.append({"theme": spike.key, **told})
+    for topic in found:
+        line = {
+            "id": topic.id,
+            "name": topic.name,
+            "words": topic.words,
+            "issues": topic.size,
+            "first_day": str(_day(topic.first_day)),
+            "last_day": str(_day(topic.last_day)),
+            "spikes": of_topic.get(topic.id, []),
+        }
+        click.echo(json.dumps(line, ensure_ascii=False))
+    for line in themes:
+        click.echo(json.dumps(line, ensure_ascii=False))
+
+
+def _vectors(settings: Settings) -> Vectors:
     """The embeddings, whose encoder is loaded only when a text is new."""
-    from functools import cache
-
     from consumers.topics.embed import Vectors
     from shared.inference.weights import resolve
     from shared.settings import MATCHER_BASE

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 _COMPONENTS = 15
-# A centre that is this near to another tells of the same: the two are one topic.
-_SAME_COSINE = 0.92
+# A centre this near to another tells of the same: the two are one topic. Different ones lie at 0.8
+# and less ("waited for food", "waited to be seated").
+_SAME_COSINE = 0.85
 _OUTSIDE = 0.1  # of its own members a topic leaves out: those that lie at its rim
 # A group whose members lie this far from its centre has nothing in common: few components make
 # neighbours of strangers. Real topics reach 0.5 and more.
