@@ -40,6 +40,7 @@ COMMANDS = {
     ),
     "alerts": ("consumers.alerts.commands", "alerts", "Tell people when something happens."),
     "delete": ("consumers.commands", "delete", "Remove reviews for good."),
+    "erase": ("consumers.erase_command", "erase_command", "Remove a person's reviews everywhere."),
     "topics": (
         "consumers.topics.commands",
         "topics",
