@@ -161,12 +161,31 @@ class Settings(BaseSettings):
     )
     webhook_token: SecretStr | None = Field(default=None, description="bearer token")
     platforms: Path | None = Field(
-        default=None, description="folder of your own platforms (NAME.toml) and NAME.secret files"
+        default=None,
+        description="folder of your own platforms (NAME.toml) and NAME.secret files; read again as they change",
     )
     platform_secrets: dict[str, list[SecretStr]] = Field(
         default={}, description='JSON: {"judgeme": ["new secret", "old secret"]}'
     )
     webhook_max_bytes: int = Field(default=256 * 1024, ge=1024)
+    webhook_waiting: int = Field(
+        default=500, ge=1, description="deliveries at work at once; more are answered 503"
+    )
+    webhook_seconds: float = Field(
+        default=10,
+        gt=0,
+        description="a request's headers must arrive within; then its body again",
+    )
+    webhook_address_rate: float = Field(
+        default=100, ge=0, description="requests per second of one address, 10 s at once; 0: any"
+    )
+    webhook_source_rate: float = Field(
+        default=500, ge=0, description="the same of one platform, genuine ones only"
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="addresses or networks, comma-separated, whose X-Forwarded-For is believed",
+    )
     durable_seconds: float = Field(
         default=5, gt=0, description="how long a 202 may wait for the disk"
     )

@@ -1,8 +1,9 @@
 """Events about reviews, stored so that their own time decides and not the order in which they arrive.
 
 One script compares each event's time with the newest that was seen for its review, then stores and
-deletes, all or nothing; one WAITAOF waits for the disk. `b:event:ID` holds the newest time in
-milliseconds, also after a deletion: an older update that arrives late does not bring a review back.
+deletes, each delivery all or nothing; one WAITAOF waits for the disk, for all deliveries of a call.
+`b:event:ID` holds the newest time in milliseconds, also after a deletion: an older update that
+arrives late does not bring a review back.
 It does not know platforms, HTTP or how reviews are analysed.
 """
 
@@ -14,7 +15,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 import redis
+from redis.exceptions import ResponseError
 
+from shared.errors import BeyondError, Overloaded, TemporaryFailure
 from shared.review import Review
 from shared.settings import Settings
 from shared.stream.memory import MemoryGuard
@@ -28,10 +31,11 @@ Arrived = Literal["new", "updated", "same", "deleted", "stale"]
 # is long enough to recognise a late one, and costs about 100 bytes a review for that month.
 REMEMBER_SECONDS = 30 * 86400
 
-# ARGV: seconds to remember, number of timed events, (id, milliseconds) each, number of ids to
-# delete, those ids, then PUT's arguments where there is something to store. PUT and DELETE become
-# functions here, whose ARGV is a parameter. Returns {"stale", ids}: nothing was done; "overloaded":
-# neither; or {"done", outcomes of the stored}.
+# ARGV: seconds to remember, then per delivery the number of its values and those: number of timed
+# events, (id, milliseconds) each, number of ids to delete, those ids, then PUT's arguments where
+# there is something to store. PUT and DELETE become functions here, whose ARGV is a parameter.
+# Returns per delivery {"stale", ids}: nothing was done; "overloaded": neither; or {"done",
+# outcomes of the stored}. A delivery sees what those before it did.
 ARRIVE = f"""
 local function put(ARGV)
 {PUT}
@@ -39,27 +43,37 @@ end
 local function erase(ARGV)
 {DELETE}
 end
-local function part(first, last)
+local function part(list, first, last)
   local out = {{}}
-  for i = first, last do out[#out + 1] = ARGV[i] end
+  for i = first, last do out[#out + 1] = list[i] end
   return out
 end
-local timed, stale = tonumber(ARGV[2]), {{}}
-for i = 3, 1 + 2 * timed, 2 do
-  local newest = redis.call('GET', 'b:event:' .. ARGV[i])
-  if newest and tonumber(newest) > tonumber(ARGV[i + 1]) then stale[#stale + 1] = ARGV[i] end
+local remember = ARGV[1]
+local function arrive(values)
+  local timed, stale = tonumber(values[1]), {{}}
+  for i = 2, 2 * timed, 2 do
+    local newest = redis.call('GET', 'b:event:' .. values[i])
+    if newest and tonumber(newest) > tonumber(values[i + 1]) then stale[#stale + 1] = values[i] end
+  end
+  if #stale > 0 then return {{'stale', stale}} end
+  local deletions = 2 + 2 * timed
+  local stores = deletions + tonumber(values[deletions]) + 1
+  local out = {{}}
+  if stores <= #values then out = put(part(values, stores, #values)) end
+  if out == 'overloaded' then return out end
+  erase(part(values, deletions + 1, stores - 1))
+  for i = 2, 2 * timed, 2 do
+    redis.call('SET', 'b:event:' .. values[i], values[i + 1], 'EX', remember)
+  end
+  return {{'done', out}}
 end
-if #stale > 0 then return {{'stale', stale}} end
-local deletions = 3 + 2 * timed
-local stores = deletions + tonumber(ARGV[deletions]) + 1
-local out = {{}}
-if stores <= #ARGV then out = put(part(stores, #ARGV)) end
-if out == 'overloaded' then return out end
-erase(part(deletions + 1, stores - 1))
-for i = 3, 1 + 2 * timed, 2 do
-  redis.call('SET', 'b:event:' .. ARGV[i], ARGV[i + 1], 'EX', ARGV[1])
+local answers, at = {{}}, 2
+while at <= #ARGV do
+  local last = at + tonumber(ARGV[at])
+  answers[#answers + 1] = arrive(part(ARGV, at + 1, last))
+  at = last + 1
 end
-return {{'done', out}}
+return answers
 """
 
 
@@ -73,7 +87,7 @@ class Arrival:
 
 
 class Arrivals:
-    """Takes the events of one delivery. One script and one WAITAOF, plus one script more where some are stale."""
+    """Takes the events of deliveries: one script and one WAITAOF for all, and once more where some are stale."""
 
     def __init__(
         self, connection: redis.Redis, max_queued: int, chunk_reviews: int, max_memory: int | None
@@ -83,7 +97,7 @@ class Arrivals:
         self._memory = MemoryGuard(connection, max_memory)
 
     def take(self, arrivals: Sequence[Arrival], durable_seconds: float) -> list[Arrived]:
-        """Store and delete all of `arrivals`, less the stale ones; on disk before this returns.
+        """Store and delete all of one delivery, less the stale; on disk before this returns.
 
         Args:
             arrivals: one per review id, at most.
@@ -95,20 +109,57 @@ class Arrivals:
         Raises:
             Overloaded, TemporaryFailure: safe to repeat; Overloaded has stored nothing.
         """
-        self._memory.check()
-        stale: set[str] = set()
-        while fresh := [a for a in arrivals if a.review_id not in stale]:
-            kind, found = self._durably(self._arguments(fresh), durable_seconds)
-            if kind == b"done":
-                return _outcomes(arrivals, stale, [o.decode() for o in found])
-            stale |= {i.decode() for i in found}
-        return ["stale"] * len(arrivals)
+        (outcome,) = self.take_many([arrivals], durable_seconds)
+        if isinstance(outcome, BeyondError):
+            raise outcome
+        return outcome
 
-    def _arguments(self, fresh: Sequence[Arrival]) -> list[object]:
+    def take_many(
+        self, deliveries: Sequence[Sequence[Arrival]], durable_seconds: float
+    ) -> list[list[Arrived] | BeyondError]:
+        """Several deliveries together, in their order, each all or none and with its own outcome.
+
+        Returns:
+            For each what `take` would return or raise.
+        """
+        found: list[list[Arrived] | BeyondError] = []
+        try:
+            self._memory.check()
+            work = [_Delivery(arrivals) for arrivals in deliveries]
+            self._finish([d for d in work if d.outcome is None], durable_seconds)
+            found = [d.outcome for d in work if d.outcome is not None]
+        except TemporaryFailure as error:
+            return [error] * len(deliveries)
+        return found
+
+    def _finish(self, work: list[_Delivery], seconds: float) -> None:
+        """Write until each has an outcome. One that the server cannot take harms no other: halves are tried."""
+        while work:
+            arguments: list[object] = [REMEMBER_SECONDS]
+            for delivery in work:
+                values = self._values(delivery.fresh)
+                arguments += [len(values), *values]
+            try:
+                answers = durably(self._connection, ARRIVE, arguments, seconds)
+            except TemporaryFailure as error:
+                refused = isinstance(error.__cause__, ResponseError)
+                if len(work) > 1 and refused and not isinstance(error, Overloaded):
+                    middle = len(work) // 2
+                    self._finish(work[:middle], seconds)
+                    self._finish(work[middle:], seconds)
+                    return
+                for delivery in work:
+                    delivery.outcome = error
+                return
+            for delivery, answer in zip(work, answers, strict=True):
+                delivery.hear(answer, self._max_queued)
+            work = [d for d in work if d.outcome is None]
+
+    def _values(self, fresh: Sequence[Arrival]) -> list[object]:
         timed = [(a.review_id, a.happened_at) for a in fresh if a.happened_at is not None]
         deleted = [a.review_id for a in fresh if a.review is None]
         stored = [a.review for a in fresh if a.review is not None]
-        out: list[object] = [REMEMBER_SECONDS, len(timed)]
+        out: list[object] = [len(timed)]
         for identity, moment in timed:
             out += [identity, int(moment.timestamp() * 1000)]
         out += [len(deleted), *deleted]
@@ -118,11 +169,27 @@ class Arrivals:
             self._connection, stored, LIVE, self._max_queued, self._chunk_reviews
         )
 
-    def _durably(self, arguments: list[object], seconds: float) -> tuple[bytes, list[bytes]]:
-        out = durably(self._connection, ARRIVE, arguments, seconds)
-        if out == b"overloaded":
-            raise too_many(self._max_queued)
-        return out[0], out[1]
+
+class _Delivery:
+    """One delivery on its way through the script: what is still to be written, and its outcome."""
+
+    def __init__(self, arrivals: Sequence[Arrival]) -> None:
+        self._arrivals = self.fresh = list(arrivals)
+        self._stale: set[str] = set()
+        self.outcome: list[Arrived] | BeyondError | None = None if self.fresh else []
+
+    def hear(self, answer: Any, max_queued: int) -> None:
+        """The script's answer about it; where some were stale, `fresh` is what is left to try."""
+        if answer == b"overloaded":
+            self.outcome = too_many(max_queued)
+        elif answer[0] == b"done":
+            stored = [o.decode() for o in answer[1]]
+            self.outcome = _outcomes(self._arrivals, self._stale, stored)
+        else:
+            self._stale |= {i.decode() for i in answer[1]}
+            self.fresh = [a for a in self._arrivals if a.review_id not in self._stale]
+            if not self.fresh:
+                self.outcome = ["stale"] * len(self._arrivals)
 
 
 def _outcomes(arrivals: Sequence[Arrival], stale: set[str], stored: Sequence[Any]) -> list[Arrived]:
