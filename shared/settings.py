@@ -15,6 +15,7 @@ from pydantic import ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import Misconfigured
+from shared.privacy import REGIONS, Policy
 from shared.stream.lua import FEED_ENTRIES
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -140,6 +141,16 @@ class Settings(BaseSettings):
         default="", description="folder or hub:ORG/NAME of a PyTorch BLEURT checkpoint"
     )
 
+    redact: bool = Field(
+        default=True,
+        description="intake replaces e-mail addresses, phone and card numbers in texts",
+    )
+    phone_regions: str = Field(
+        default=",".join(REGIONS),
+        pattern=r"^[A-Z]{2}(,[A-Z]{2})*$",
+        description="countries whose phone numbers are found without their prefix",
+    )
+
     categories: dict[str, str] = Field(
         default={},
         description='trade of a source\'s reviews, JSON: {"yelp": "food"}; food, lodging, product, clothing, '
@@ -210,6 +221,11 @@ class Settings(BaseSettings):
             if not path.read_bytes():
                 path.write_bytes(secrets.token_bytes(32))
         return path.read_bytes()
+
+    @property
+    def privacy(self) -> Policy:
+        """What intake redacts (shared/privacy.py)."""
+        return Policy(self.redact, tuple(self.phone_regions.split(",")))
 
     def model_post_init(self, _context: Any) -> None:
         """Fill in the preset's values for whatever neither the environment nor the caller has set."""
