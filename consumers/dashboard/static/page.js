@@ -1,0 +1,86 @@
+// What HTML alone cannot do: times in the reader's zone, copying, tooltips that Escape closes,
+// one box that ticks all, and results that arrive while the page is open. Every page works without it.
+(function () {
+  "use strict";
+
+  function localTimes(root) {
+    root.querySelectorAll("time[datetime]").forEach(function (node) {
+      if (node.dataset.local || node.dataset.day) return; // a day is a day in every zone
+      const moment = new Date(node.getAttribute("datetime"));
+      if (isNaN(moment)) return;
+      const parts = { day: "numeric", month: "short", year: "numeric" };
+      node.title = moment.toLocaleString(document.documentElement.lang, { ...parts, hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
+      if (node.dataset.clock !== undefined) Object.assign(parts, { hour: "2-digit", minute: "2-digit" });
+      node.textContent = moment.toLocaleString("en-GB", parts);
+      node.dataset.local = "1";
+    });
+  }
+
+  function copy(button) {
+    const source = document.getElementById(button.dataset.copy);
+    const told = document.getElementById(button.getAttribute("aria-describedby"));
+    const say = function (words) { if (told) told.textContent = words; };
+    source.focus();
+    if (source.select) source.select();
+    if (!navigator.clipboard) { say("Selected: copy it with your keyboard."); return; }
+    navigator.clipboard.writeText(source.value || source.textContent).then(
+      function () { say("Copied."); },
+      function () { say("Selected: copy it with your keyboard."); }
+    );
+  }
+
+  document.addEventListener("click", function (event) {
+    const button = event.target.closest("[data-copy]");
+    if (button) copy(button);
+  });
+
+  document.addEventListener("change", function (event) {
+    const all = event.target.closest("[data-ticks]");
+    if (!all) return;
+    document.querySelectorAll('input[name="' + all.dataset.ticks + '"]').forEach(function (box) { box.checked = all.checked; });
+  });
+
+  document.addEventListener("keydown", function (event) {
+    if (event.key !== "Escape") return;
+    document.querySelectorAll(".tip").forEach(function (tip) { tip.classList.add("closed"); });
+  });
+  ["focusout", "mouseout"].forEach(function (kind) {
+    document.addEventListener(kind, function (event) {
+      const tip = event.target.closest && event.target.closest(".tip");
+      if (tip && !tip.contains(event.relatedTarget)) tip.classList.remove("closed");
+    });
+  });
+
+  // Live results: the part that shows them is asked for again, unless somebody is working in it.
+  function busyIn(part) {
+    return part.contains(document.activeElement) || part.querySelector("input:checked") !== null;
+  }
+
+  function listen(part) {
+    const told = document.getElementById("live");
+    let arrived = 0, waiting = null;
+    const source = new EventSource(part.dataset.live);
+    const refresh = function () {
+      waiting = null;
+      told.textContent = arrived === 1 ? "One new result has arrived." : arrived + " new results have arrived.";
+      if (busyIn(part)) { told.textContent += " Reload the page to see them."; return; }
+      window.htmx.ajax("GET", location.pathname + location.search, { target: "#" + part.id, select: "#" + part.id, swap: "outerHTML" });
+    };
+    const note = function (event) {
+      let count = 1;
+      try { count = (JSON.parse(event.data).ids || [1]).length; } catch (error) { count = 1; }
+      arrived += count;
+      if (waiting === null) waiting = setTimeout(refresh, 700); // many at once are one refresh
+    };
+    (part.dataset.events || "message").split(" ").forEach(function (name) { source.addEventListener(name, note); });
+    source.onopen = function () { document.documentElement.dataset.listening = "1"; };
+    window.addEventListener("pagehide", function () { source.close(); });
+    // The part is replaced when it is refreshed: later events must see the new one.
+    document.body.addEventListener("htmx:load", function () { part = document.getElementById(part.id) || part; });
+  }
+
+  localTimes(document);
+  document.body.addEventListener("htmx:load", function (event) { localTimes(event.target); });
+  const part = document.querySelector("[data-live]");
+  if (part && window.EventSource) listen(part);
+})();
