@@ -16,6 +16,22 @@ class Malformed(InvalidReview):
     """Reject before any review is seen: the body has no form that can be read (HTTP 400, not 422)."""
 
 
+class InvalidRequest(BeyondError):
+    """Reject: a parameter or field of a request has no meaning; the text names it (HTTP 400)."""
+
+
+class NotFound(BeyondError):
+    """Reject: there is no such thing, or not for this reader (HTTP 404)."""
+
+
+class Forbidden(BeyondError):
+    """Refuse: signed in, but not for this (HTTP 403)."""
+
+
+class Conflict(BeyondError):
+    """Reject: someone changed it meanwhile; read it again (HTTP 409, 412)."""
+
+
 class TemporaryFailure(BeyondError):
     """Retry: the same call may succeed later (HTTP 503)."""
 
