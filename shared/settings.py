@@ -63,6 +63,11 @@ class Settings(BaseSettings):
         default=None, description="redis://, rediss://, unix://, sentinel://; else embedded"
     )
 
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="of the record: postgresql://USER:PASSWORD@HOST/DATABASE; else SQLite under HOME",
+    )
+
     cache: Path = Field(
         default_factory=lambda: Path.home() / ".cache" / "beyond-sentiment",
         description="fetched weights",
