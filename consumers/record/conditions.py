@@ -11,11 +11,12 @@ import binascii
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
-from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, tuple_
+from sqlalchemy import ColumnElement, Dialect, Select, and_, exists, or_, select, tuple_
 
 from consumers.record.filters import Filters
 from consumers.record.schema import emotions, issue_state, issues, reviews
 from consumers.record.scope import Scope
+from consumers.record.text_search import matching
 from shared.errors import InvalidRequest
 
 URGENCIES = ("low", "normal", "high")  # by the number that the record keeps
@@ -28,13 +29,13 @@ def day_number(day: date) -> int:
     return (day - _EPOCH_DAY).days
 
 
-def of_reviews(filters: Filters, scope: Scope, dialect: str) -> list[ColumnElement[bool]]:
+def of_reviews(filters: Filters, scope: Scope, dialect: Dialect) -> list[ColumnElement[bool]]:
     """Conditions over `reviews`; of issues only shown ones count.
 
     Args:
         filters: what is asked for.
         scope: what may be seen.
-        dialect: "sqlite" or "postgresql", for full text.
+        dialect: of the connection that will run the query; full text differs.
     """
     row, out = reviews.c, [scope.limits(reviews.c.business)]
     if filters.business is not None:
@@ -67,13 +68,11 @@ def of_reviews(filters: Filters, scope: Scope, dialect: str) -> list[ColumnEleme
             exists().where(issues.c.review_id == row.id, issues.c.shown == 1, *of_issue),
         )
     if filters.q:
-        from consumers.record.text_search import matching
-
         out.append(matching(dialect, filters.q))
     return out
 
 
-def of_issues(filters: Filters, scope: Scope, dialect: str) -> list[ColumnElement[bool]]:
+def of_issues(filters: Filters, scope: Scope, dialect: Dialect) -> list[ColumnElement[bool]]:
     """Conditions over `issues`, shown ones: their own columns where they have them, else their review's."""
     row, out = issues.c, [issues.c.shown == 1, scope.limits(issues.c.business)]
     if filters.business is not None:

@@ -66,7 +66,7 @@ def review_page(
     Raises:
         InvalidRequest: the cursor is none of ours.
     """
-    fitting = of_reviews(filters, scope, connection.dialect.name)
+    fitting = of_reviews(filters, scope, connection.dialect)
     query = page(select(*_LISTED).where(*fitting), (reviews.c.created_at, reviews.c.id), cursor)
     found = connection.execute(query.limit(limit + 1)).all()
     rows = found[:limit]
@@ -125,7 +125,7 @@ def issue_page(
     Raises:
         InvalidRequest: the cursor is none of ours.
     """
-    fitting = of_issues(filters, scope, connection.dialect.name)
+    fitting = of_issues(filters, scope, connection.dialect)
     query: Select[Any] = _ISSUES_WITH_STATE.where(*fitting)
     query = page(query, (issues.c.created_at, issues.c.id), cursor)
     found = connection.execute(query.limit(limit + 1)).all()
