@@ -19,6 +19,7 @@ from consumers.dashboard import charts
 from consumers.record.scope import Scope
 
 _HERE = Path(__file__).parent
+STATIC_FOLDER = _HERE / "static"
 STATIC = {
     "page.css": "text/css",
     "page.js": "text/javascript",
@@ -54,7 +55,7 @@ def _iso(moment: datetime) -> str:
 
 @cache
 def _fingerprint(name: str) -> str:
-    return hashlib.blake2b((_HERE / "static" / name).read_bytes(), digest_size=6).hexdigest()
+    return hashlib.blake2b((STATIC_FOLDER / name).read_bytes(), digest_size=6).hexdigest()
 
 
 def static_address(name: str) -> str:

@@ -13,7 +13,7 @@ from consumers.dashboard.periods import PERIODS, Asked
 from consumers.record.answers import Meta, Summary, ThemeCount
 from consumers.record.queries_first import FORMULA
 
-_EMOTIONS, _THEMES = 8, 8
+_EMOTIONS, _THEMES, _URGENT = 8, 8, 4
 
 
 def overview(found: Summary, meta: Meta, asked: Asked, loved: list[tuple[str, int]]) -> dict[str, Any]:
@@ -42,14 +42,15 @@ def overview(found: Summary, meta: Meta, asked: Asked, loved: list[tuple[str, in
             for item in found.first
         ],
         "themes": theme_rows(found.themes[:_THEMES]),
-        "urgent": found.urgent,
+        "compared": found.reviews_before > 0,
+        "urgent": found.urgent[:_URGENT],
         "volume_chart": charts.columns(
-            f"Reviews a {step}",
+            f"Reviews by {step}",
             words.steps(days, found.step, [float(p.reviews) for p in found.trend]),
             "reviews",
         ),
         "rating_chart": charts.line(
-            f"Mean rating a {step}",
+            f"Mean rating by {step}",
             words.steps(days, found.step, [p.mean_rating for p in found.trend]),
             "of 5 stars",
             1,

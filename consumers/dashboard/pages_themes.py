@@ -15,7 +15,8 @@ _PLACES, _EMOTIONS = 20, 8
 
 def theme_list(counts: tuple[ThemeCount, ...], meta: Meta, asked: Asked) -> dict[str, Any]:
     """The values of themes.html."""
-    return {**frame(meta, asked), "themes": theme_rows(counts)}
+    compared = any(count.change is not None for count in counts)
+    return {**frame(meta, asked), "themes": theme_rows(counts), "compared": compared}
 
 
 def one_theme(detail: ThemeDetail, meta: Meta, asked: Asked) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def one_theme(detail: ThemeDetail, meta: Meta, asked: Asked) -> dict[str, Any]:
         "detail": detail,
         "sentences": words.theme_sentences(detail.count, detail.since, detail.until),
         "chart": charts.columns(
-            f"Issues a {detail.step}",
+            f"Issues by {detail.step}",
             words.steps(days, detail.step, [float(p.issues) for p in detail.trend]),
             "issues",
         ),
@@ -58,7 +59,9 @@ def comparison(both: Comparison) -> dict[str, Any]:
                 "theme": row.theme,
                 "left": row.left,
                 "right": row.right,
-                "change": words.rate_change(row.ratio, row.right, against="on the second side"),
+                "change": words.rate_change(
+                    row.ratio, row.right, against="on the second side", unclear="no clear difference"
+                ),
             }
             for row in both.themes
         ],

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from sqlalchemy import Connection
 from starlette.datastructures import QueryParams
 
+from consumers.record.answers import Meta
 from consumers.record.filters import Filters, parse
 from consumers.record.periods import period_of
 from consumers.record.scope import Scope
@@ -22,6 +23,7 @@ PERIODS = (
     ("all", "All time"),
 )
 _EARLIEST = date(1970, 1, 1)
+_COMPARED_DAYS = 90
 
 
 @dataclass(frozen=True)
@@ -80,3 +82,53 @@ def asked(
     else:
         since = max(until - timedelta(int(period.removesuffix("d")) - 1), _EARLIEST)
     return Asked(filters.but(since=since, until=until), period)
+
+
+def sides(
+    connection: Connection, scope: Scope, parameters: QueryParams, meta: Meta, today: date
+) -> tuple[Filters, Filters]:
+    """What is compared with what, each with both days set.
+
+    By default the two businesses with the most reviews, or one business and its period before.
+
+    Raises:
+        InvalidRequest: a value without meaning; the text names it.
+        Forbidden: another business than the scope's.
+    """
+    named = [b.name for b in meta.businesses if b.name]
+    two = len(named) > 1
+    chosen = any(parameters.get(name) for name in _SIDES)
+    left, right = (
+        _side(connection, scope, parameters, side, "" if chosen or not two else named[i], today)
+        for i, side in enumerate(("left", "right"))
+    )
+    if not chosen and not two:
+        days = (left.until - left.since).days + 1  # type: ignore[operator]
+        before = left.since - timedelta(1)  # type: ignore[operator]
+        right = right.but(since=before - timedelta(days - 1), until=before)
+    return left, right
+
+
+_SIDES = [f"{side}{part}" for side in ("left", "right") for part in ("", "_since", "_until")]
+
+
+def _side(
+    connection: Connection,
+    scope: Scope,
+    given: QueryParams,
+    side: str,
+    business: str,
+    today: date,
+) -> Filters:
+    filters = parse(
+        [
+            ("business", given.get(side) or business),
+            ("since", given.get(f"{side}_since", "")),
+            ("until", given.get(f"{side}_until", "")),
+        ]
+    )
+    filters = filters.but(business=scope.narrow(filters.business))
+    # Both sides end with the newest review of all, so that two businesses are seen in one period.
+    until = filters.until or period_of(connection, scope, Filters(), today).until
+    since = filters.since or until - timedelta(_COMPARED_DAYS - 1)
+    return filters.but(since=since, until=until)

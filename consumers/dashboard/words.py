@@ -39,7 +39,13 @@ def percent(share: float) -> str:
     return "under 1 %" if 0 < share < 0.01 else f"{share * 100:.0f} %"
 
 
-def rate_change(ratio: Interval | None, before: int, *, against: str = "before") -> Change:
+def rate_change(
+    ratio: Interval | None,
+    before: int,
+    *,
+    against: str = "before",
+    unclear: str = "no clear change",
+) -> Change:
     """More is worse: themes count what goes wrong."""
     if ratio is None:
         return Change(f"no reviews {against} to compare with")
@@ -49,7 +55,7 @@ def rate_change(ratio: Interval | None, before: int, *, against: str = "before")
         return Change(text, "hurt", between)
     if ratio.high < 1:
         return Change(f"{_times(ratio.estimate)} times as often", "love", between)
-    return Change("no clear change", "soft", between)
+    return Change(unclear, "soft", between)
 
 
 def theme_change(row: ThemeCount) -> Change:
@@ -63,7 +69,7 @@ def rating_sentence(found: Summary) -> str:
         return "None of them has a rating."
     mean, moved = f"{found.mean_rating:.1f} of 5 stars on average", found.rating_change
     if moved is None:
-        return f"{mean}; there are too few ratings before to compare with."
+        return f"{mean}."
     apart, between = abs(moved.estimate), sorted((abs(moved.low), abs(moved.high)))
     if moved.low > 0 or moved.high < 0:
         way = "higher" if moved.low > 0 else "lower"
@@ -74,8 +80,8 @@ def rating_sentence(found: Summary) -> str:
 def summary_sentences(found: Summary) -> list[str]:
     """What an owner reads first: how many, how good, what hurts most, what cannot wait."""
     out = [
-        f"{plural(found.reviews, 'review')}"
-        f" {_days(found.since, found.until)}, {number(found.reviews_before)} in the period before.",
+        f"{plural(found.reviews, 'review')} {_days(found.since, found.until)}"
+        + (f", {number(found.reviews_before)} in the period before." if found.reviews_before else "."),
         rating_sentence(found),
     ]
     if found.themes and found.themes[0].issues:
@@ -96,24 +102,30 @@ def theme_sentences(count: ThemeCount, since: date, until: date) -> list[str]:
     """One theme in short."""
     change = theme_change(count)
     out = [f"{plural(count.issues, 'issue')} {_days(since, until)}, {_rate(count.share)}."]
+    if count.change is None:
+        return out
+    before = f"against {number(count.before)} in the period before"
     if change.tone == "soft":
-        out.append(f"{change.text.capitalize()} against the {number(count.before)} before {change.detail}.")
+        out.append(f"No clear change {before} {change.detail}.")
+    elif count.before:
+        out.append(f"That is {change.text} as in the period before {change.detail}.")
     else:
-        out.append(f"That is {change.text} {change.detail}.".replace("is new: none", "is new: there was none"))
-    return [sentence.replace(" .", ".") for sentence in out]
+        out.append("In the period before there was none.")
+    return out
 
 
 def priority_count(item: Priority, found: Summary) -> str:
     """ "12 open issues, 5 in the period before"."""
     before = next((t.before for t in found.themes if t.theme == item.theme), 0)
-    return f"{plural(item.issues, 'open issue')}, {number(before)} in the period before"
+    now = plural(item.issues, "open issue")
+    return f"{now}, {number(before)} in the period before" if found.reviews_before else now
 
 
 def steps(days: list[date], step: str, values: list[float | None]) -> list[ChartPoint]:
     """A trend's points with labels that people read."""
-    head = "week of " if step == "week" else ""
+    year = step == "week"
     return [
-        ChartPoint(f"{head}{day.day} {day:%b}{f' {day.year}' if step == 'week' else ''}", value)
+        ChartPoint(f"{day.day} {day:%b}{f' {day.year}' if year else ''}", value)
         for day, value in zip(days, values, strict=True)
     ]
 

@@ -3,16 +3,17 @@
 (function () {
   "use strict";
 
+  const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+
   function localTimes(root) {
     root.querySelectorAll("time[datetime]").forEach(function (node) {
-      if (node.dataset.local || node.dataset.day) return; // a day is a day in every zone
       const moment = new Date(node.getAttribute("datetime"));
       if (isNaN(moment)) return;
-      const parts = { day: "numeric", month: "short", year: "numeric" };
-      node.title = moment.toLocaleString(document.documentElement.lang, { ...parts, hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
-      if (node.dataset.clock !== undefined) Object.assign(parts, { hour: "2-digit", minute: "2-digit" });
-      node.textContent = moment.toLocaleString("en-GB", parts);
-      node.dataset.local = "1";
+      const two = function (number) { return String(number).padStart(2, "0"); };
+      const day = moment.getDate() + " " + MONTHS[moment.getMonth()] + " " + moment.getFullYear();
+      const clock = two(moment.getHours()) + ":" + two(moment.getMinutes());
+      node.textContent = node.dataset.clock === undefined ? day : day + ", " + clock;
+      node.title = day + ", " + clock + " " + Intl.DateTimeFormat().resolvedOptions().timeZone;
     });
   }
 
@@ -78,6 +79,19 @@
     // The part is replaced when it is refreshed: later events must see the new one.
     document.body.addEventListener("htmx:load", function () { part = document.getElementById(part.id) || part; });
   }
+
+  // A part of the page that could not be had says why, above everything else.
+  document.body.addEventListener("htmx:responseError", function (event) {
+    const told = document.getElementById("trouble");
+    told.textContent = event.detail.xhr.responseText.slice(0, 400) || "The server did not answer; try again.";
+    told.hidden = false;
+  });
+  document.body.addEventListener("htmx:sendError", function () {
+    const told = document.getElementById("trouble");
+    told.textContent = "The server cannot be reached; try again.";
+    told.hidden = false;
+  });
+  document.body.addEventListener("htmx:beforeRequest", function () { document.getElementById("trouble").hidden = true; });
 
   localTimes(document);
   document.body.addEventListener("htmx:load", function (event) { localTimes(event.target); });
