@@ -44,6 +44,10 @@ class Overloaded(TemporaryFailure):
         self.retry_after_seconds = retry_after_seconds
 
 
+class FellBehind(BeyondError):
+    """Start over: what a reader of the feed has not seen yet is gone from it; the store has everything."""
+
+
 class Unauthorized(BeyondError):
     """Refuse: signature or token missing or wrong (HTTP 401)."""
 

@@ -15,6 +15,7 @@ from pydantic import ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import Misconfigured
+from shared.stream.lua import FEED_ENTRIES
 
 PRESETS: dict[str, dict[str, Any]] = {
     # CPU, offline from the package index alone.
@@ -157,6 +158,11 @@ class Settings(BaseSettings):
     webhook_max_bytes: int = Field(default=256 * 1024, ge=1024)
     durable_seconds: float = Field(
         default=5, gt=0, description="how long a 202 may wait for the disk"
+    )
+    feed_entries: int = Field(
+        default=FEED_ENTRIES,
+        ge=1000,
+        description="changes that the feed keeps; a reader further behind starts over",
     )
     metrics_port: int | None = None
     keep_days: int | None = Field(

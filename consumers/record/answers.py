@@ -250,3 +250,58 @@ class Meta(Frozen):
     reviews: int
     read_to: str | None = Field(description="the feed's entry that was applied last")
     read_at: datetime | None
+
+
+class View(Frozen):
+    """A saved query string of the list of reviews."""
+
+    number: int
+    name: str
+    query: str
+
+
+class Alert(Frozen):
+    """Something that a rule noticed. Nobody acknowledged it while `acknowledged_at` is none."""
+
+    id: str
+    rule: str
+    business: str | None
+    text: str
+    raised_at: datetime
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+
+
+class Topic(Frozen):
+    """A recurring pain point beyond the closed list of themes, as far as the scope sees it."""
+
+    id: str
+    name: str = Field(description="its most typical problem, or quote")
+    words: tuple[str, ...] = Field(description="what sets it apart, best first")
+    issues: int
+    first_day: date
+    last_day: date
+
+
+class ThemeList(Frozen):
+    """Themes, most issues first."""
+
+    themes: tuple[ThemeCount, ...]
+
+
+class TopicList(Frozen):
+    """Topics, most issues first."""
+
+    topics: tuple[Topic, ...]
+
+
+class ViewList(Frozen):
+    """Saved views, by name."""
+
+    views: tuple[View, ...]
+
+
+class AlertList(Frozen):
+    """Alerts, newest first."""
+
+    alerts: tuple[Alert, ...]
