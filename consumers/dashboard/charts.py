@@ -142,7 +142,7 @@ def _figure(
         '<svg role="img" viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-label="{spoken}">'
         '<title>{spoken}</title><path class="grid" d="M0 0H{width}M0 50H{width}M0 100H{width}"/>{shapes}</svg></div>'
         '<div class="dates" aria-hidden="true">{ticks}</div>'
-        "<details><summary>Numbers<span class=\"unseen\"> of {title}</span></summary>"
+        '<details><summary>Numbers<span class="unseen"> of {title}</span></summary>'
         '<div class="scroll" tabindex="0" role="region" aria-label="{title}, numbers"><table class="numbers">'
         '<thead><tr><th scope="col">When</th><th scope="col">{head}</th></tr></thead><tbody>{rows}</tbody></table></div>'
         "</details></figure>"

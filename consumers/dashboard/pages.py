@@ -5,13 +5,14 @@ What is on a page is in pages_*.py; what people change is in pages_work.py. It k
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
-from consumers.dashboard.access import Reader, Record
+from consumers.dashboard import pages_pipeline, pages_replies, pages_session, pages_work
+from consumers.dashboard.access import Reader
+from consumers.dashboard.answering import Reading, Today
 from consumers.dashboard.pages_frame import HEADERS, STATIC, STATIC_FOLDER, render
 from consumers.dashboard.pages_lists import review_list
 from consumers.dashboard.pages_overview import overview
@@ -20,16 +21,14 @@ from consumers.dashboard.pages_themes import comparison, one_theme, theme_list
 from consumers.dashboard.periods import asked, sides
 from consumers.record import queries, queries_summary, queries_themes
 from consumers.record.filters import Filters, parse
+from consumers.record.work import list_views
 from shared.errors import InvalidRequest, NotFound
 from shared.review import THEMES
 
 router = APIRouter(include_in_schema=False)
-LIVE = "/v1/feed"
-
-
-def today() -> date:
-    """The UTC day, as the record counts days."""
-    return datetime.now(UTC).date()
+LIVE, EXPORT = "/v1/feed", "/v1/export?format="
+for part in (pages_session, pages_work, pages_replies, pages_pipeline):
+    router.include_router(part.router)
 
 
 @router.get("/static/{name}")
@@ -45,17 +44,17 @@ def static_file(name: str) -> Response:
 
 
 @router.get("/")
-def overview_page(request: Request, scope: Reader, record: Record) -> Response:
+def overview_page(request: Request, scope: Reader, record: Reading, today: Today) -> Response:
     """What hurts, why, since when, and what to do first."""
     meta = queries_themes.meta(record, scope)
-    wanted = asked(record, scope, request.query_params, today(), meta.first_day)
-    found = queries_summary.summary(record, scope, wanted.filters, today())
+    wanted = asked(record, scope, request.query_params, today, meta.first_day)
+    found = queries_summary.summary(record, scope, wanted.filters, today)
     values = overview(found, meta, wanted, [])
     return render(request, "overview.html", "Overview", live=LIVE, **values)
 
 
 @router.get("/reviews")
-def reviews_page(request: Request, scope: Reader, record: Record) -> Response:
+def reviews_page(request: Request, scope: Reader, record: Reading, today: Today) -> Response:
     """The list, with all filters in its address."""
     meta = queries_themes.meta(record, scope)
     pairs, problem = request.query_params.multi_items(), ""
@@ -65,16 +64,28 @@ def reviews_page(request: Request, scope: Reader, record: Record) -> Response:
         filters, problem = Filters(), str(error)
     cursor = request.query_params.get("cursor") or None
     # An address that people share has no empty values, though forms send them.
-    plain = filters.query + (("&" if filters.query else "") + urlencode({"cursor": cursor}) if cursor else "")
     if not problem and any(not value for _, value in pairs):
-        return RedirectResponse(f"/reviews?{plain}" if plain else "/reviews", 303)
+        plain = [*filters.pairs(), *([("cursor", cursor)] if cursor else [])]
+        return RedirectResponse(f"/reviews?{urlencode(plain)}" if plain else "/reviews", 303)
     page = queries.review_page(record, scope, filters, cursor=cursor)
     values = review_list(page, filters, meta, first=cursor is None)
-    return render(request, "reviews.html", "Reviews", live=LIVE, problem=problem, views=[], export="/v1/export?format=", status_code=400 if problem else 200, **values)
+    return render(
+        request,
+        "reviews.html",
+        "Reviews",
+        status_code=400 if problem else 200,
+        live=LIVE,
+        problem=problem,
+        views=list_views(record, scope),
+        export=EXPORT,
+        **values,
+    )
 
 
 @router.get("/reviews/{review_id}")
-def review_page(request: Request, review_id: str, scope: Reader, record: Record) -> Response:
+def review_page(
+    request: Request, review_id: str, scope: Reader, record: Reading, today: Today
+) -> Response:
     """One review: its words with the evidence marked, what to do, and what people did."""
     found = queries.review_detail(record, scope, review_id)
     if found is None:
@@ -83,32 +94,34 @@ def review_page(request: Request, review_id: str, scope: Reader, record: Record)
 
 
 @router.get("/themes")
-def themes_page(request: Request, scope: Reader, record: Record) -> Response:
+def themes_page(request: Request, scope: Reader, record: Reading, today: Today) -> Response:
     """All themes of a period."""
     meta = queries_themes.meta(record, scope)
-    wanted = asked(record, scope, request.query_params, today(), meta.first_day)
-    counts = queries_themes.themes(record, scope, wanted.filters, today())
+    wanted = asked(record, scope, request.query_params, today, meta.first_day)
+    counts = queries_themes.themes(record, scope, wanted.filters, today)
     return render(request, "themes.html", "Themes", **theme_list(counts, meta, wanted))
 
 
 @router.get("/themes/{theme}")
-def theme_page(request: Request, theme: str, scope: Reader, record: Record) -> Response:
+def theme_page(
+    request: Request, theme: str, scope: Reader, record: Reading, today: Today
+) -> Response:
     """One theme in depth."""
     if theme not in THEMES:
         raise NotFound(f"there is no such theme; there are {', '.join(THEMES)}")
     meta = queries_themes.meta(record, scope)
-    wanted = asked(record, scope, request.query_params, today(), meta.first_day)
-    detail = queries_themes.theme_detail(record, scope, theme, wanted.filters, today())  # type: ignore[arg-type]
+    wanted = asked(record, scope, request.query_params, today, meta.first_day)
+    detail = queries_themes.theme_detail(record, scope, theme, wanted.filters, today)  # type: ignore[arg-type]
     values = one_theme(detail, meta, wanted)
     return render(request, "theme.html", "Themes", spikes=[], no_spike="", **values)
 
 
 @router.get("/compare")
-def compare_page(request: Request, scope: Reader, record: Record) -> Response:
+def compare_page(request: Request, scope: Reader, record: Reading, today: Today) -> Response:
     """Two businesses or two periods; where nothing was chosen, the newest 90 days of two."""
     meta = queries_themes.meta(record, scope)
-    left, right = sides(record, scope, request.query_params, meta, today())
-    both = queries_summary.compare(record, scope, left, right, today())
+    left, right = sides(record, scope, request.query_params, meta, today)
+    both = queries_summary.compare(record, scope, left, right, today)
     return render(
         request,
         "compare.html",

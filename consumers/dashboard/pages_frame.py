@@ -43,7 +43,7 @@ NAVIGATION = (
 
 
 def day_name(moment: datetime | date | None) -> str:
-    """ "3 Nov 2026"; the reader's zone comes from the script in the page."""
+    """Such as: 3 Nov 2026. The reader's zone comes from the script in the page."""
     if moment is None:
         return "never"
     return f"{moment.day} {moment:%b %Y}"
@@ -87,12 +87,16 @@ def render(
     scope: Scope | None = getattr(request.state, "scope", None)
     admin = scope is not None and scope.role == "admin" and scope.business is None
     navigation = (*NAVIGATION, ("Pipeline", "/pipeline")) if admin else NAVIGATION
-    text = _environment().get_template(template).render(
-        scope=scope,
-        csrf=getattr(request.state, "csrf", ""),
-        may_write=scope is not None and scope.role != "read",
-        navigation=navigation,
-        here=here,
-        **values,
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            scope=scope,
+            csrf=getattr(request.state, "csrf", ""),
+            may_write=scope is not None and scope.role != "read",
+            navigation=navigation,
+            here=here,
+            **values,
+        )
     )
     return HTMLResponse(text, status_code=status_code, headers=HEADERS)

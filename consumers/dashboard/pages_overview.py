@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from sqlalchemy import Connection
-
 from consumers.dashboard import charts, words
 from consumers.dashboard.periods import PERIODS, Asked
 from consumers.record.answers import Meta, Summary, ThemeCount
@@ -16,7 +14,9 @@ from consumers.record.queries_first import FORMULA
 _EMOTIONS, _THEMES, _URGENT = 8, 8, 4
 
 
-def overview(found: Summary, meta: Meta, asked: Asked, loved: list[tuple[str, int]]) -> dict[str, Any]:
+def overview(
+    found: Summary, meta: Meta, asked: Asked, loved: list[tuple[str, int]]
+) -> dict[str, Any]:
     """The values of overview.html."""
     days = [p.day for p in found.trend]
     step = "week" if found.step == "week" else "day"
@@ -25,7 +25,9 @@ def overview(found: Summary, meta: Meta, asked: Asked, loved: list[tuple[str, in
         "volume": found.reviews,
         "nothing_at_all": meta.reviews == 0,
         "newest": _moment(meta),
-        "wider": urlencode({**({"business": asked.business} if asked.business else {}), "period": "all"}),
+        "wider": urlencode(
+            {**({"business": asked.business} if asked.business else {}), "period": "all"}
+        ),
         "sentences": words.summary_sentences(found),
         "formula": FORMULA[0].upper() + FORMULA[1:] + ".",
         "change_help": words.CHANGE_HELP,

@@ -60,7 +60,10 @@ def comparison(both: Comparison) -> dict[str, Any]:
                 "left": row.left,
                 "right": row.right,
                 "change": words.rate_change(
-                    row.ratio, row.right, against="on the second side", unclear="no clear difference"
+                    row.ratio,
+                    row.right,
+                    against="on the second side",
+                    unclear="no clear difference",
                 ),
             }
             for row in both.themes
@@ -73,7 +76,9 @@ def _verdict(both: Comparison) -> str:
     apart = both.rating_difference
     if apart is None:
         return "There are too few ratings to compare the means."
-    between = f"{min(abs(apart.low), abs(apart.high)):.1f} to {max(abs(apart.low), abs(apart.high)):.1f}"
+    between = (
+        f"{min(abs(apart.low), abs(apart.high)):.1f} to {max(abs(apart.low), abs(apart.high)):.1f}"
+    )
     if apart.low > 0 or apart.high < 0:
         way = "higher" if apart.low > 0 else "lower"
         return f"The first is rated {abs(apart.estimate):.1f} stars {way} ({between}, with 95 % probability)."

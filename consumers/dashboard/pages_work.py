@@ -37,8 +37,14 @@ def change_issue(
         return RedirectResponse(f"/reviews/{after.review_id}#issue-{issue_id}", 303)
     with engine_of(request).connect() as connection:
         review = review_detail(connection, scope, after.review_id)
-    values = {"issue": after, "review": review, "statuses": STATUSES, "saved": "Saved."}
-    return render(request, "issue_saved.html", **values)
+    return render(
+        request,
+        "issue_saved.html",
+        issue=after,
+        review=review,
+        statuses=STATUSES,
+        saved="Saved.",
+    )
 
 
 @router.post("/reviews/bulk")

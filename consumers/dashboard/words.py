@@ -30,12 +30,12 @@ class Change:
 
 
 def plural(count: int, one: str, many: str = "") -> str:
-    """ "1 issue", "12 issues"."""
+    """Such as: 1 issue, 12 issues."""
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
 
 
 def percent(share: float) -> str:
-    """ "34 %"; what is more than nothing but less than one is "under 1 %"."""
+    """Such as: 34 %. What is more than nothing but less than one is "under 1 %"."""
     return "under 1 %" if 0 < share < 0.01 else f"{share * 100:.0f} %"
 
 
@@ -81,16 +81,18 @@ def summary_sentences(found: Summary) -> list[str]:
     """What an owner reads first: how many, how good, what hurts most, what cannot wait."""
     out = [
         f"{plural(found.reviews, 'review')} {_days(found.since, found.until)}"
-        + (f", {number(found.reviews_before)} in the period before." if found.reviews_before else "."),
+        + (
+            f", {number(found.reviews_before)} in the period before."
+            if found.reviews_before
+            else "."
+        ),
         rating_sentence(found),
     ]
     if found.themes and found.themes[0].issues:
         top = found.themes[0]
         change = theme_change(top)
         how = f", {change.text}" if change.tone != "soft" else ""
-        out.append(
-            f"{top.theme.capitalize()} hurts most: {plural(top.issues, 'issue')}{how}."
-        )
+        out.append(f"{top.theme.capitalize()} hurts most: {plural(top.issues, 'issue')}{how}.")
     if urgent := len(found.urgent):
         out.append(f"{plural(urgent, 'urgent review')} {'is' if urgent == 1 else 'are'} open.")
     if found.waiting:
@@ -115,7 +117,7 @@ def theme_sentences(count: ThemeCount, since: date, until: date) -> list[str]:
 
 
 def priority_count(item: Priority, found: Summary) -> str:
-    """ "12 open issues, 5 in the period before"."""
+    """Such as: 12 open issues, 5 in the period before."""
     before = next((t.before for t in found.themes if t.theme == item.theme), 0)
     now = plural(item.issues, "open issue")
     return f"{now}, {number(before)} in the period before" if found.reviews_before else now
@@ -140,7 +142,11 @@ def _times(value: float) -> str:
 
 
 def _rate(share: float) -> str:
-    return f"in {share * 100:.0f} of a hundred reviews" if share >= 0.01 else "in under one of a hundred reviews"
+    return (
+        f"in {share * 100:.0f} of a hundred reviews"
+        if share >= 0.01
+        else "in under one of a hundred reviews"
+    )
 
 
 def _days(since: date, until: date) -> str:
