@@ -36,6 +36,8 @@ COMMANDS = {
     ),
     "delete": ("consumers.commands", "delete", "Remove reviews for good."),
     "failed": ("consumers.commands", "failed", "List, show, retry or drop dead letters."),
+    "dashboard": ("consumers.dashboard.commands", "dashboard", "Serve the dashboard and its API."),
+    "tokens": ("consumers.dashboard.commands", "tokens", "Make, list, revoke access tokens."),
     "settings": ("shared.inference.commands", "settings", "Effective settings, secrets masked."),
     "models": ("shared.inference.commands", "models", "List, fetch or verify packaged weights."),
     "train": ("trainer.commands", "train", "One training cycle: the five steps below."),

@@ -29,7 +29,11 @@ class Forbidden(BeyondError):
 
 
 class Conflict(BeyondError):
-    """Reject: someone changed it meanwhile; read it again (HTTP 409, 412)."""
+    """Reject: not in the state that it is in now (HTTP 409)."""
+
+
+class Stale(Conflict):
+    """Reject: someone changed it meanwhile; read it again (HTTP 412)."""
 
 
 class TemporaryFailure(BeyondError):

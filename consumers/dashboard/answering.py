@@ -14,7 +14,7 @@ from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel
 from sqlalchemy import Connection, Engine
 
-from consumers.dashboard.problems import PROBLEM
+from consumers.dashboard.problems import PLAIN, PROBLEM
 from consumers.record.filters import LISTS, Filters, parse
 from consumers.record.queries import MAX_PAGE
 
@@ -64,7 +64,7 @@ def answer(request: Request, model: BaseModel, status: int = 200) -> Response:
     body = model.model_dump_json().encode()
     tag = etag(body)
     # Each reader sees its own scope, and each answer is asked for again: nothing in between may keep it.
-    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", **PLAIN}
     known = request.headers.get("if-none-match", "")
     if request.method == "GET" and (known == "*" or tag in _tags(known)):
         return Response(status_code=304, headers=headers)
@@ -113,6 +113,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         401: "no token, or none that is in force",
         403: "your role or your business does not reach this",
         404: "there is none, or not in your business",
+        409: "not in this state; `detail` says why",
         412: "someone changed it meanwhile (If-Match)",
         422: "the body has another form; `errors` names its fields",
         503: "the database or the server does not answer; try again",

@@ -28,7 +28,7 @@ from consumers.record.database import writing
 from consumers.record.filters import Status
 from consumers.record.queries import issue, issue_page, review_detail, review_page
 from consumers.record.work import change_issue, verdict_of
-from shared.errors import Conflict, NotFound
+from shared.errors import NotFound, Stale
 from shared.review import Frozen
 from shared.stream.verdicts import note_verdicts
 
@@ -136,13 +136,13 @@ def decide(
 
     Raises:
         NotFound: there is no such issue in the scope.
-        Conflict: If-Match does not fit any more.
+        Stale: If-Match does not fit any more.
         TemporaryFailure: the server is away; nothing was changed.
     """
     with writing(engine_of(request)) as connection:
         before = issue(connection, scope, issue_id)
         if before is not None and not fits(request, before):
-            raise Conflict("the issue was changed meanwhile; read it again")
+            raise Stale("the issue was changed meanwhile; read it again")
         after = change_issue(connection, scope, issue_id, now, **change.model_dump())
         if before is not None and before.status != after.status:
             # Before the commit: a verdict that the trainer cannot get is not shown as given.

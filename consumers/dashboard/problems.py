@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from sqlalchemy.exc import DBAPIError, TimeoutError
 from starlette.exceptions import HTTPException
 
+from consumers.replies.compose import NoReply
 from shared.errors import (
     BeyondError,
     Conflict,
@@ -24,19 +25,24 @@ from shared.errors import (
     InvalidReview,
     NotFound,
     Overloaded,
+    Stale,
     TemporaryFailure,
     Unauthorized,
 )
 from shared.telemetry import log
 
 PROBLEM = "application/problem+json"
+# Reviews may look like a page; a browser must not take JSON for one.
+PLAIN = {"X-Content-Type-Options": "nosniff"}
 _STATUS: dict[type[BeyondError], int] = {
     InvalidRequest: 400,
     InvalidReview: 422,
     Unauthorized: 401,
     Forbidden: 403,
     NotFound: 404,
-    Conflict: 412,
+    Stale: 412,
+    Conflict: 409,
+    NoReply: 409,
     Overloaded: 503,
     TemporaryFailure: 503,
 }
@@ -47,7 +53,7 @@ ErrorPage = Callable[[Request, int, str], Response]
 def problem(status: int, detail: str, **more: Any) -> JSONResponse:
     """A problem body; `more` are its own members, e.g. `errors`."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
-    headers = {"Cache-Control": "no-store"}
+    headers = {"Cache-Control": "no-store", **PLAIN}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if status == 503:

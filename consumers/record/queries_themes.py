@@ -91,8 +91,14 @@ def theme_detail(
 
 
 def topics(connection: Connection, scope: Scope) -> tuple[Topic, ...]:
-    """Recurring pain points that have an issue in the scope, most issues first; at most 200."""
+    """Recurring pain points that have an issue in the scope, most issues first; at most 200.
+
+    Their names and words are taken from all businesses' reviews. Whoever may see one business only
+    gets one of its own sentences for a name, and no words.
+    """
     row, count = schema.topics.c, func.count()
+    alone = scope.business is not None
+    own = func.min(func.coalesce(issues.c.problem, issues.c.evidence))
     of_topic = schema.topic_issues.c.topic_id == row.id
     of_issue = issues.c.id == schema.topic_issues.c.issue_id
     query = (
@@ -100,6 +106,7 @@ def topics(connection: Connection, scope: Scope) -> tuple[Topic, ...]:
             row.id,
             row.name,
             row.words,
+            own.label("own"),
             count.label("amount"),
             func.min(issues.c.day).label("first_day"),
             func.max(issues.c.day).label("last_day"),
@@ -113,8 +120,8 @@ def topics(connection: Connection, scope: Scope) -> tuple[Topic, ...]:
     return tuple(
         Topic(
             id=found.id,
-            name=found.name,
-            words=tuple(found.words.split()),
+            name=found.own if alone else found.name,
+            words=() if alone else tuple(found.words.split()),
             issues=found.amount,
             first_day=EPOCH + timedelta(found.first_day),
             last_day=EPOCH + timedelta(found.last_day),
