@@ -26,6 +26,7 @@ from shared.errors import InvalidRequest, NotFound
 from shared.review import THEMES
 
 router = APIRouter(include_in_schema=False)
+error_page = pages_session.error_page
 LIVE, EXPORT = "/v1/feed", "/v1/export?format="
 for part in (pages_session, pages_work, pages_replies, pages_pipeline):
     router.include_router(part.router)

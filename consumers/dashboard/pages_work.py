@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
@@ -12,6 +13,7 @@ from consumers.dashboard.answering import Now, engine_of
 from consumers.dashboard.api_reviews import IssueChange, decide
 from consumers.dashboard.pages_frame import render
 from consumers.record.database import writing
+from consumers.record.filters import parse
 from consumers.record.queries import MAX_PAGE, review_detail
 from consumers.record.schema import STATUSES
 from consumers.record.work import remove_view, save_view
@@ -75,7 +77,7 @@ def change_many(
             raise NotFound("one of the ticked reviews is not there any more; reload the list")
         for issue in review.issues:
             decide(request, scope, issue.id, _change(status, owner.strip() or None, None), now)
-    return RedirectResponse(f"/reviews?{query}" if query else "/reviews", 303)
+    return _list(query)
 
 
 @router.post("/reviews/views")
@@ -93,8 +95,8 @@ def keep_view(
     if not name.strip():
         raise InvalidRequest("name: give the view a name")
     with writing(engine_of(request)) as connection:
-        save_view(connection, scope, name.strip(), query)
-    return RedirectResponse(f"/reviews?{query}" if query else "/reviews", 303)
+        save_view(connection, scope, name.strip(), parse(parse_qsl(query)).query)
+    return _list(query)
 
 
 @router.post("/reviews/views/{number}/delete")
@@ -104,7 +106,13 @@ def drop_view(
     """Forget a saved view."""
     with writing(engine_of(request)) as connection:
         remove_view(connection, scope, number)
-    return RedirectResponse(f"/reviews?{query}" if query else "/reviews", 303)
+    return _list(query)
+
+
+def _list(query: str) -> Response:
+    """Back to the list with the same filters."""
+    kept = parse(parse_qsl(query)).query
+    return RedirectResponse(f"/reviews?{kept}" if kept else "/reviews", 303)
 
 
 def _change(status: str, owner: str | None, note: str | None) -> IssueChange:

@@ -59,21 +59,20 @@
 
   function listen(part) {
     const told = document.getElementById("live");
-    let arrived = 0, waiting = null;
+    const arrived = new Set();
+    let waiting = null;
     const source = new EventSource(part.dataset.live);
     const refresh = function () {
       waiting = null;
-      told.textContent = arrived === 1 ? "One new result has arrived." : arrived + " new results have arrived.";
+      told.textContent = arrived.size < 2 ? "A new result has arrived." : "New results have arrived: " + arrived.size + ".";
       if (busyIn(part)) { told.textContent += " Reload the page to see them."; return; }
       window.htmx.ajax("GET", location.pathname + location.search, { target: "#" + part.id, select: "#" + part.id, swap: "outerHTML" });
     };
-    const note = function (event) {
-      let count = 1;
-      try { count = (JSON.parse(event.data).ids || [1]).length; } catch (error) { count = 1; }
-      arrived += count;
+    source.addEventListener("news", function (event) {
+      const news = JSON.parse(event.data);
+      news.reviews.forEach(function (id) { arrived.add(id); });
       if (waiting === null) waiting = setTimeout(refresh, 700); // many at once are one refresh
-    };
-    (part.dataset.events || "message").split(" ").forEach(function (name) { source.addEventListener(name, note); });
+    });
     source.onopen = function () { document.documentElement.dataset.listening = "1"; };
     window.addEventListener("pagehide", function () { source.close(); });
     // The part is replaced when it is refreshed: later events must see the new one.
