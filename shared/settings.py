@@ -159,6 +159,9 @@ class Settings(BaseSettings):
     durable_seconds: float = Field(
         default=5, gt=0, description="how long a 202 may wait for the disk"
     )
+    record: bool = Field(
+        default=True, description="`beyond work` keeps the record for reading up to date as well"
+    )
     feed_entries: int = Field(
         default=FEED_ENTRIES,
         ge=1000,

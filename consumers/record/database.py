@@ -65,13 +65,24 @@ def open_url(url: URL, steps: Mapping[int, Sequence[str]] = STEPS) -> Engine:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
+def writing(engine: Engine, alone: bool = False) -> Iterator[Connection]:
     """One transaction that writes; on SQLite it holds the write lock from its beginning.
 
     Without that, a transaction that reads before it writes fails when another one wrote between.
+
+    Args:
+        engine: of open_database.
+        alone: no other such transaction runs meanwhile on PostgreSQL either: for derived tables.
     """
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        if alone:
+            _lock(connection)
         yield connection
+
+
+def _lock(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
 
 
 def _url(settings: Settings) -> URL:
@@ -114,9 +125,7 @@ def _bring_forward(engine: Engine, steps: Mapping[int, Sequence[str]]) -> None:
     """Create what is missing; of several processes that start at once, one does it."""
     if _version(engine) == VERSION:
         return
-    with writing(engine) as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+    with writing(engine, alone=True) as connection:
         found = _version(connection)
         if found == VERSION:
             return

@@ -27,24 +27,34 @@ def apply(
     connection: Connection,
     pairs: Iterable[tuple[Review, Analysis | None]],
     gone: Sequence[str] = (),
+    *,
+    anew: bool = False,
 ) -> int:
     """Make the record's rows of these reviews what they are now; ids of `gone` have none any more.
+
+    Args:
+        connection: in a transaction of `writing`.
+        pairs: reviews with their analyses; ids must differ.
+        gone: ids that are not in the store.
+        anew: write also what looks the same, for a record that may be damaged.
 
     Returns:
         How many reviews were added, changed or removed.
     """
-    return apply_rows(connection, [rows_of(*pair) for pair in pairs], gone)
-
-
-def apply_rows(connection: Connection, wanted: Iterable[Rows], gone: Sequence[str] = ()) -> int:
-    """`apply` for rows that are there already."""
-    new = {rows.review["id"]: rows for rows in wanted}
+    new = {review.id: rows_of(review, analysis) for review, analysis in pairs}
     old = _kept(connection, [*new, *gone])
-    new = {i: rows for i, rows in new.items() if old.get(i) != rows.review}
-    out = {i: row for i, row in old.items() if i in new or i in set(gone)}
+    if not anew:
+        new = {i: rows for i, rows in new.items() if old.get(i) != rows.review}
+    away = set(gone)
+    out = {i: row for i, row in old.items() if i in new or i in away}
     counts = Counts()
     if out:
         _take_off(connection, counts, out)
+    if anew:  # also what belongs to no review, or to a wrong one
+        for some in _parts([*new, *gone]):
+            _clear(connection, some)
+        for some in _parts([row["id"] for rows in new.values() for row in rows.issues]):
+            connection.execute(delete(issues).where(issues.c.id.in_(some)))
     _write(connection, new, out)
     for rows in new.values():
         shown = [issue["theme"] for issue in rows.issues if issue["shown"]]
@@ -66,8 +76,7 @@ def _take_off(connection: Connection, counts: Counts, out: dict[str, Row]) -> No
     """Remove the issues and emotions of these reviews, and all that they counted for."""
     themes: dict[str, list[str]] = {}
     felt: dict[str, list[str]] = {}
-    analysed = [i for i, row in out.items() if row["analysed_at"] is not None]
-    for some in _parts(analysed):
+    for some in _parts([i for i, row in out.items() if row["analysed_at"] is not None]):
         shown = select(issues.c.review_id, issues.c.theme).where(
             issues.c.review_id.in_(some), issues.c.shown == 1
         )
@@ -78,10 +87,14 @@ def _take_off(connection: Connection, counts: Counts, out: dict[str, Row]) -> No
         )
         for review_id, emotion in connection.execute(present):
             felt.setdefault(review_id, []).append(emotion)
-        connection.execute(delete(issues).where(issues.c.review_id.in_(some)))
-        connection.execute(delete(emotions).where(emotions.c.review_id.in_(some)))
+        _clear(connection, some)
     for i, row in out.items():
         counts.add(row, themes.get(i, ()), felt.get(i, ()), by=-1)
+
+
+def _clear(connection: Connection, ids: Sequence[str]) -> None:
+    connection.execute(delete(issues).where(issues.c.review_id.in_(ids)))
+    connection.execute(delete(emotions).where(emotions.c.review_id.in_(ids)))
 
 
 _UPDATE = (

@@ -6,6 +6,7 @@ know a database.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ class Key(NamedTuple):
 
 def rows_of(review: Review, analysis: Analysis | None) -> Rows:
     """The rows of one review; without analysis it stands there as waiting."""
-    created = int(review.created_at.timestamp())
+    created = math.floor(review.created_at.timestamp())
     head = {
         "id": review.id,
         "version": review.version,
@@ -93,7 +94,7 @@ _WAITING: Row = {
 def _read(analysis: Analysis, shown: int) -> Row:
     insight = analysis.insight
     return {
-        "analysed_at": int(analysis.analysed_at.timestamp()),
+        "analysed_at": math.floor(analysis.analysed_at.timestamp()),
         "urgency": LEVELS[insight.urgency] if insight else None,
         "urgency_reason": insight.urgency_reason if insight else None,
         "insight_reason": analysis.insight_reason,

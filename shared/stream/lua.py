@@ -6,9 +6,9 @@ again, because each looks at the state before it changes any. It knows keys, no 
 
 from __future__ import annotations
 
-# Entries that the feed keeps where nobody has said how many (Feed.keep): 2 MB of live changes, 90 MB
+# Entries that the feed keeps where nobody has said how many (Feed.keep): 5 MB of live changes, 180 MB
 # where each is a batch of 64.
-FEED_ENTRIES = 50_000
+FEED_ENTRIES = 100_000
 
 # The server's clock: clients' clocks differ.
 NOW = """

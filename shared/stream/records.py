@@ -51,7 +51,10 @@ class _Codec:
         return self._packer.compress(text)
 
     def unpack(self, blob: bytes) -> bytes:
-        return self._unpacker.decompress(blob)
+        try:
+            return self._unpacker.decompress(blob)
+        except zstandard.ZstdError as error:
+            raise ValueError(f"a damaged record: {error}") from None
 
 
 _REVIEWS = _Codec("records-1.dict")

@@ -20,7 +20,7 @@ import redis
 
 from shared.review import Analysis, Review
 from shared.settings import Settings
-from shared.stream.browse import Browse
+from shared.stream.browse import Browse, Pair
 from shared.stream.calls import call
 from shared.stream.memory import MemoryGuard
 from shared.stream.names import BACKFILL, LIVE, queue_key
@@ -116,6 +116,21 @@ class Store:
         """Analyses by review id, None where there is none yet, same order."""
         found = zip(ids, self._get("b:a:", ids), strict=True)
         return [None if blob is None else unpack_analysis(blob, i) for i, blob in found]
+
+    def pairs(self, ids: Sequence[str]) -> list[Pair | None]:
+        """Reviews with their analyses, all as they are at one moment; None where there is no such review."""
+        if not ids:
+            return []
+        pipe = self.connection.pipeline(transaction=True)
+        for prefix in ("b:r:", "b:a:"):
+            pipe.mget([prefix + i for i in ids])
+        found = call(pipe.execute)
+        return [
+            None
+            if review is None
+            else (unpack_review(review), None if read is None else unpack_analysis(read, i))
+            for i, review, read in zip(ids, *found, strict=True)
+        ]
 
     def all(self) -> Iterator[tuple[Review, Analysis | None]]:
         """Every review with its analysis, oldest first; see Browse.oldest_first for the exact order."""
