@@ -58,7 +58,9 @@ def chromium() -> Iterator[Any]:
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if path is None:
         pytest.skip("needs Chromium, which is not installed: the dashboard's pages in a browser")
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install -e .[dev])")
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="needs playwright (pip install -e .[dev])"
+    )
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
@@ -122,9 +124,11 @@ def open_page(house: House, chromium: Any) -> Iterator[Callable[..., Any]]:
         page.on("dialog", lambda dialog: trouble.append(f"{page.url}: a dialog: {dialog.message}"))
         page.on(
             "console",
-            lambda said: trouble.append(f"{page.url}: {said.text}")
-            if said.type == "error" and "status of 4" not in said.text
-            else None,
+            lambda said: (
+                trouble.append(f"{page.url}: {said.text}")
+                if said.type == "error" and "status of 4" not in said.text
+                else None
+            ),
         )
         if token is not None:
             sign_in(page, house, token or house.token())

@@ -55,7 +55,5 @@ def hostile() -> Iterator[tuple[Review, Analysis]]:
         )
         yield (
             review,
-            Analysis(
-                review_id=review.id, emotions=emotions, insight=insight, analysed_at=MOMENT
-            ),
+            Analysis(review_id=review.id, emotions=emotions, insight=insight, analysed_at=MOMENT),
         )

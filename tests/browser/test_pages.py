@@ -33,7 +33,9 @@ PAGES = {
 def a_review(house):
     """The id of a review with an issue and a rating."""
     query = select(reviews.c.id).join(issues, issues.c.review_id == reviews.c.id)
-    known = query.where(issues.c.shown == 1, reviews.c.language == "en", issues.c.action.is_not(None))
+    known = query.where(
+        issues.c.shown == 1, reviews.c.language == "en", issues.c.action.is_not(None)
+    )
     with house.engine.connect() as connection:
         return connection.scalars(known.order_by(reviews.c.id)).first()
 
