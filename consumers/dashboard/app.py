@@ -15,12 +15,12 @@ from typing import Any
 import redis
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine
 
 from consumers.dashboard import api_feed, api_people, api_reviews, api_sums, problems
 from consumers.dashboard.access import Access
 from consumers.dashboard.sessions import Sessions, session_key
-from consumers.record.schema import progress
+from consumers.record.queries_themes import read_to
 from shared.errors import Unauthorized
 from shared.settings import Settings
 
@@ -95,8 +95,7 @@ def create_app(
     @app.get("/readyz", tags=["service"], summary="The record answers")
     def readyz() -> dict[str, str]:
         with engine.connect() as reading:
-            reading.execute(text("SELECT 1"))
-            reading.execute(select(progress.c.entry)).first()
+            read_to(reading)
         return {"status": "ready"}
 
     return app

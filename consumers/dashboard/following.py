@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import redis
 from sqlalchemy import Engine, select
 
-from consumers.record.schema import progress, reviews
+from consumers.record.queries_themes import read_to
+from consumers.record.schema import reviews
 from consumers.record.scope import Scope
 from shared.errors import FellBehind
 from shared.review import Frozen
@@ -41,7 +42,8 @@ class Following:
     def place(self) -> str:
         """How far the record has read the feed; "" where it has read nothing yet."""
         with self.engine.connect() as connection:
-            return connection.scalar(select(progress.c.entry)) or ""
+            read = read_to(connection)
+        return "" if read is None else read[0]
 
     def since(self, place: str) -> tuple[str, News | None]:
         """Where to go on, and what happened between; None: nothing that the scope may see.

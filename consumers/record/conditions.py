@@ -11,7 +11,7 @@ import binascii
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
-from sqlalchemy import ColumnElement, Dialect, Select, and_, exists, or_, select, tuple_
+from sqlalchemy import ColumnElement, Dialect, Select, and_, exists, or_, true, tuple_
 
 from consumers.record.filters import Filters
 from consumers.record.schema import emotions, issue_state, issues, reviews
@@ -36,10 +36,14 @@ def of_reviews(filters: Filters, scope: Scope, dialect: Dialect) -> list[ColumnE
         filters: what is asked for.
         scope: what may be seen.
         dialect: of the connection that will run the query; full text differs.
+
+    Raises:
+        Forbidden: another business than the scope's is asked for.
     """
-    row, out = reviews.c, [scope.limits(reviews.c.business)]
-    if filters.business is not None:
-        out.append(row.business == filters.business)
+    row = reviews.c
+    out: list[ColumnElement[bool]] = [true()]
+    if (business := scope.narrow(filters.business)) is not None:
+        out.append(row.business == business)
     for column, wanted in (
         (row.source, filters.source),
         (row.category, filters.category),
@@ -73,10 +77,14 @@ def of_reviews(filters: Filters, scope: Scope, dialect: Dialect) -> list[ColumnE
 
 
 def of_issues(filters: Filters, scope: Scope, dialect: Dialect) -> list[ColumnElement[bool]]:
-    """Conditions over `issues`, shown ones: their own columns where they have them, else their review's."""
-    row, out = issues.c, [issues.c.shown == 1, scope.limits(issues.c.business)]
-    if filters.business is not None:
-        out.append(row.business == filters.business)
+    """Conditions over `issues`, shown ones: their own columns where they have them, else their review's.
+
+    Raises:
+        Forbidden: another business than the scope's is asked for.
+    """
+    row, out = issues.c, [issues.c.shown == 1]
+    if (business := scope.narrow(filters.business)) is not None:
+        out.append(row.business == business)
     if filters.source:
         out.append(row.source.in_(filters.source))
     if filters.category:
@@ -155,8 +163,3 @@ def read_cursor(cursor: str) -> tuple[int, str]:
 def moment(seconds: int | None) -> datetime | None:
     """A column's seconds as an aware time."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def known_reviews(ids: Sequence[str], scope: Scope) -> Select[tuple[str]]:
-    """Those of the ids that exist and that the scope may see."""
-    return select(reviews.c.id).where(reviews.c.id.in_(ids), scope.limits(reviews.c.business))

@@ -92,13 +92,12 @@ def inside_period(scope: Scope, filters: Filters, period: Period) -> list[Column
     since, until = (number * 86400 for number in period.numbers)
     out = [
         row.shown == 1,
-        scope.limits(row.business),
         row.day.between(*period.numbers),
         # The same in seconds: the theme's index has those.
         row.created_at.between(since, until + 86399),
     ]
-    if filters.business is not None:
-        out.append(row.business == filters.business)
+    if (business := scope.narrow(filters.business)) is not None:
+        out.append(row.business == business)
     if filters.source:
         out.append(row.source.in_(filters.source))
     if filters.category:

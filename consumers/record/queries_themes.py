@@ -149,7 +149,7 @@ def meta(connection: Connection, scope: Scope) -> Meta:
     )
     first = connection.scalar(days.order_by(by_time).limit(1))
     last = connection.scalar(days.order_by(by_time.desc()).limit(1))
-    read = connection.execute(select(progress.c.entry, progress.c.updated_at)).first()
+    read = read_to(connection)
     return Meta(
         businesses=tuple(
             Business(name=name or None, reviews=count)
@@ -160,9 +160,16 @@ def meta(connection: Connection, scope: Scope) -> Meta:
         first_day=None if first is None else EPOCH + timedelta(first),
         last_day=None if last is None else EPOCH + timedelta(last),
         reviews=businesses.total(),
-        read_to=None if read is None else read.entry,
-        read_at=None if read is None else moment(read.updated_at),
+        read_to=None if read is None else read[0],
+        read_at=None if read is None else moment(read[1]),
     )
+
+
+def read_to(connection: Connection) -> tuple[str, int] | None:
+    """(entry, updated_at) of the feed as far as the record has read it; None where it has read nothing."""
+    query = select(progress.c.entry, progress.c.updated_at).where(progress.c.name == "feed")
+    row = connection.execute(query).one_or_none()
+    return None if row is None else (row.entry, row.updated_at)
 
 
 def _quotes(found: tuple[IssueRow, ...]) -> tuple[IssueRow, ...]:

@@ -55,11 +55,15 @@ class Sums:
 
 
 def conditions(scope: Scope, filters: Filters, period: Period) -> list[ColumnElement[bool]]:
-    """Conditions over `rollups`: the scope, the filters that daily counts know, and the period's days."""
+    """Conditions over `rollups`: the scope, the filters that daily counts know, and the period's days.
+
+    Raises:
+        Forbidden: another business than the scope's is asked for.
+    """
     row = rollups.c
-    out = [scope.limits(row.business), row.day.between(*period.numbers)]
-    if filters.business is not None:
-        out.append(row.business == filters.business)
+    out: list[ColumnElement[bool]] = [row.day.between(*period.numbers)]
+    if (business := scope.narrow(filters.business)) is not None:
+        out.append(row.business == business)
     if filters.source:
         out.append(row.source.in_(filters.source))
     if filters.category:
