@@ -28,6 +28,7 @@ from shared.stream.status import status
 router = APIRouter(include_in_schema=False, prefix="/pipeline")
 QUEUES = (LIVE, BACKFILL, TRAINING)
 _TASKS = ("issues", "reply")  # whose adapters serve
+_SCORES = 6
 _LETTERS = 20  # of each queue; the command line has all
 
 
@@ -134,29 +135,31 @@ def _shown(letter: DeadLetter) -> dict[str, Any]:
 
 
 def _adapters(settings: Settings) -> dict[str, Any]:
-    """The registry's, newest first, and the packaged ones that serve; a registry that is away is said, not hidden."""
+    """The registry's, newest first, then the packaged ones that serve; a registry that is away is said, not hidden."""
     try:
         registry = open_registry(settings)
         serving = {task: default_for(registry, task, settings) for task in _TASKS}
-        found = registry.all()[::-1]
-        known = {m.id for m in found}
-        found += [registry.manifest(n) for n in serving.values() if n and n not in known]
+        found = {m.id: m for m in reversed(registry.all())}
+        own = set(found)
+        found |= {n: registry.manifest(n) for n in serving.values() if n and n not in own}
     except BeyondError as error:
         return {"adapters": [], "adapters_problem": str(error), "tasks": []}
-    rows = [_adapter(m, m.id in serving.values()) for m in found]
-    tasks = [t for t in _TASKS if serving[t] in known]
-    return {"adapters": rows, "adapters_problem": "", "tasks": tasks}
-
-
-def _adapter(manifest: Manifest, serves: bool) -> dict[str, Any]:
-    scores = {k: v for k, v in manifest.scores.items() if isinstance(v, int | float)}
     return {
-        "id": manifest.id,
-        "task": manifest.task,
+        "adapters": [_adapter(n, m, n in serving.values()) for n, m in found.items()],
+        "adapters_problem": "",
+        "tasks": [task for task in _TASKS if serving[task] in own],
+    }
+
+
+def _adapter(name: str, manifest: Manifest, serves: bool) -> dict[str, Any]:
+    scores = list(manifest.scores.items())[:_SCORES]
+    return {
+        "name": name,
+        "tasks": ", ".join([manifest.task, *manifest.also]),
         "base": manifest.base,
         "serves": serves,
-        "packaged": manifest.id.startswith(PACKAGED_PREFIX),
-        "scores": ", ".join(f"{name} {value:.3g}" for name, value in list(scores.items())[:6]),
+        "packaged": name.startswith(PACKAGED_PREFIX),
+        "scores": ", ".join(f"{measure} {value:.3g}" for measure, value in scores),
     }
 
 

@@ -46,6 +46,7 @@ def test_a_page_is_accessible_in_both_schemes_and_fits_a_telephone(name, open_pa
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         assert violations(page) == [], scheme
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
     page.set_viewport_size({"width": 360, "height": 780})
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
