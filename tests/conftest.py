@@ -140,6 +140,7 @@ class Processes:
             "BEYOND_LEASE_SECONDS": "2",
             "BEYOND_HANG_SECONDS": "60",
             "BEYOND_WEBHOOK_TOKEN": "secret",
+            "BEYOND_RECORD": "false",  # tests of the record start its projector themselves
         }
         return {**os.environ, **fixed, **extra}
 

@@ -103,6 +103,7 @@ emotions = Table(
     Column("created_at", BigInteger, nullable=False),
     PrimaryKeyConstraint("review_id", "emotion"),
     Index("emotions_newest", "emotion", "created_at", "review_id"),
+    sqlite_with_rowid=False,
 )
 
 # Daily counts: what overview pages read, whose cost does not grow with the number of reviews.
@@ -123,6 +124,7 @@ rollups = Table(
     Column("total", Float, nullable=False, default=0),
     PrimaryKeyConstraint("business", "kind", "day", "value", "source", "category"),
     Index("rollups_kind", "kind", "day"),
+    sqlite_with_rowid=False,
 )
 
 # How far the feed was applied: one row, the id of the stream's entry.

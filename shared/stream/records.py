@@ -10,12 +10,12 @@ a frame (0x28) is neither.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zstandard
+from pydantic_core import from_json, to_json
 
 from shared.review import EMOTIONS, Analysis, Review
 
@@ -27,6 +27,7 @@ _PLAIN, _QUANTISED = 1, 2
 # Probabilities are kept as round(255 * sqrt(p)): off by at most 0.004 near 1 and by 0.0004 near
 # 0.01, where the rare emotions are. `present` is decided before and kept as it is.
 _STEPS = 255
+_PROBABILITIES = [round((step / _STEPS) ** 2, 4) for step in range(_STEPS + 1)]
 _LABELS = len(EMOTIONS)
 
 
@@ -108,18 +109,12 @@ def unpack_analysis(blob: bytes, review_id: str) -> Analysis:
     if form == _FRAME_BYTE:
         return Analysis.model_validate_json(_REVIEWS.unpack(blob[_VERSION_BYTES:]))
     steps, body = (body[:_LABELS], body[_LABELS:]) if form == _QUANTISED else (b"", body)
-    record = json.loads(_ANALYSES.unpack(body)) | {"review_id": review_id}
+    record = from_json(_ANALYSES.unpack(body)) | {"review_id": review_id}
     if steps:
-        record["emotions"]["probabilities"] = {
-            label: round((step / _STEPS) ** 2, 4)
-            for label, step in zip(EMOTIONS, steps, strict=True)
-        }
+        probabilities = [_PROBABILITIES[step] for step in steps]
+        record["emotions"]["probabilities"] = dict(zip(EMOTIONS, probabilities, strict=True))
     # As JSON, not as Python values: tuples and times are only then read leniently everywhere.
-    return Analysis.model_validate_json(_compact(record))
-
-
-def _compact(record: dict[str, Any]) -> bytes:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+    return Analysis.model_validate_json(to_json(record))
 
 
 def _moment(review: Review) -> tuple[bytes, bytes]:
