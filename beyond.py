@@ -27,6 +27,7 @@ COMMANDS = {
     "show": ("consumers.commands", "show", "One review and its analysis."),
     "reply": ("consumers.replies.commands", "reply", "Draft, edit, approve a public answer."),
     "voice": ("consumers.replies.commands", "voice", "Tone and signature of a business's replies."),
+    "export": ("consumers.export_command", "export", "Analysed reviews as JSON lines, CSV, Parquet."),
     "export": ("consumers.commands", "export", "All analysed reviews as JSON lines or CSV."),
     "feed": ("consumers.feed_command", "feed", "Print what changes, as JSON lines."),
     "record": (
@@ -35,6 +36,11 @@ COMMANDS = {
         "Keep the SQL database for reading; rebuild it.",
     ),
     "delete": ("consumers.commands", "delete", "Remove reviews for good."),
+    "topics": (
+        "consumers.topics.commands",
+        "topics",
+        "Recurring pain points beyond the list of themes.",
+    ),
     "failed": ("consumers.commands", "failed", "List, show, retry or drop dead letters."),
     "dashboard": ("consumers.dashboard.commands", "dashboard", "Serve the dashboard and its API."),
     "tokens": ("consumers.dashboard.commands", "tokens", "Make, list, revoke access tokens."),
