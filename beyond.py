@@ -28,7 +28,6 @@ COMMANDS = {
     "reply": ("consumers.replies.commands", "reply", "Draft, edit, approve a public answer."),
     "voice": ("consumers.replies.commands", "voice", "Tone and signature of a business's replies."),
     "export": ("consumers.export_command", "export", "Analysed reviews as JSON lines, CSV, Parquet."),
-    "export": ("consumers.commands", "export", "All analysed reviews as JSON lines or CSV."),
     "feed": ("consumers.feed_command", "feed", "Print what changes, as JSON lines."),
     "record": (
         "consumers.record.commands",
