@@ -10,7 +10,13 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
-from consumers.dashboard import pages_pipeline, pages_replies, pages_session, pages_work
+from consumers.dashboard import (
+    pages_export,
+    pages_pipeline,
+    pages_replies,
+    pages_session,
+    pages_work,
+)
 from consumers.dashboard.access import Reader
 from consumers.dashboard.answering import Reading, Today
 from consumers.dashboard.pages_frame import HEADERS, STATIC, STATIC_FOLDER, render
@@ -22,13 +28,14 @@ from consumers.dashboard.periods import asked, sides
 from consumers.record import queries, queries_summary, queries_themes
 from consumers.record.filters import Filters, parse
 from consumers.record.work import list_views
+from consumers.topics.rising import spikes
 from shared.errors import InvalidRequest, NotFound
 from shared.review import THEMES
 
 router = APIRouter(include_in_schema=False)
 error_page = pages_session.error_page
-LIVE, EXPORT = "/v1/feed", "/v1/export?format="
-for part in (pages_session, pages_work, pages_replies, pages_pipeline):
+LIVE, EXPORT = "/v1/feed", "/reviews/export?format="
+for part in (pages_session, pages_work, pages_replies, pages_pipeline, pages_export):
     router.include_router(part.router)
 
 
@@ -50,7 +57,8 @@ def overview_page(request: Request, scope: Reader, record: Reading, today: Today
     meta = queries_themes.meta(record, scope)
     wanted = asked(record, scope, request.query_params, today, meta.first_day)
     found = queries_summary.summary(record, scope, wanted.filters, today)
-    values = overview(found, meta, wanted, [])
+    risen = spikes(record, scope, found.until, business=wanted.business)
+    values = overview(found, risen, meta, wanted)
     return render(request, "overview.html", "Overview", live=LIVE, **values)
 
 
@@ -100,7 +108,11 @@ def themes_page(request: Request, scope: Reader, record: Reading, today: Today) 
     meta = queries_themes.meta(record, scope)
     wanted = asked(record, scope, request.query_params, today, meta.first_day)
     counts = queries_themes.themes(record, scope, wanted.filters, today)
-    return render(request, "themes.html", "Themes", **theme_list(counts, meta, wanted))
+    risen = spikes(record, scope, wanted.until, business=wanted.business)
+    found = queries_themes.topics(record, scope)
+    return render(
+        request, "themes.html", "Themes", **theme_list(counts, risen, found, meta, wanted)
+    )
 
 
 @router.get("/themes/{theme}")
@@ -113,8 +125,8 @@ def theme_page(
     meta = queries_themes.meta(record, scope)
     wanted = asked(record, scope, request.query_params, today, meta.first_day)
     detail = queries_themes.theme_detail(record, scope, theme, wanted.filters, today)  # type: ignore[arg-type]
-    values = one_theme(detail, meta, wanted)
-    return render(request, "theme.html", "Themes", spikes=[], no_spike="", **values)
+    risen = spikes(record, scope, wanted.until, business=wanted.business)
+    return render(request, "theme.html", "Themes", **one_theme(detail, risen, meta, wanted))
 
 
 @router.get("/compare")

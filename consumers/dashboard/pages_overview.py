@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -10,13 +11,12 @@ from consumers.dashboard import charts, words
 from consumers.dashboard.periods import PERIODS, Asked
 from consumers.record.answers import Meta, Summary, ThemeCount
 from consumers.record.queries_first import FORMULA
+from consumers.topics.rising import Spike
 
-_EMOTIONS, _THEMES, _URGENT = 8, 8, 4
+_EMOTIONS, _THEMES, _URGENT, _RISEN = 8, 8, 4, 3
 
 
-def overview(
-    found: Summary, meta: Meta, asked: Asked, loved: list[tuple[str, int]]
-) -> dict[str, Any]:
+def overview(found: Summary, risen: Sequence[Spike], meta: Meta, asked: Asked) -> dict[str, Any]:
     """The values of overview.html."""
     days = [p.day for p in found.trend]
     step = "week" if found.step == "week" else "day"
@@ -28,6 +28,7 @@ def overview(
         "wider": urlencode(
             {**({"business": asked.business} if asked.business else {}), "period": "all"}
         ),
+        "risen": spike_rows(risen[:_RISEN], asked),
         "sentences": words.summary_sentences(found),
         "formula": FORMULA[0].upper() + FORMULA[1:] + ".",
         "change_help": words.CHANGE_HELP,
@@ -59,14 +60,6 @@ def overview(
             5,
         ),
         "emotions": _emotions(found),
-        "love": [
-            {
-                "phrase": phrase,
-                "count_words": words.plural(count, "review"),
-                "query": f"{urlencode({'q': chr(34) + phrase + chr(34), 'rating_min': 4})}&{asked.dates}",
-            }
-            for phrase, count in loved
-        ],
     }
 
 
@@ -80,6 +73,18 @@ def frame(meta: Meta, asked: Asked) -> dict[str, Any]:
         "query": asked.query,
         "query_dates": asked.dates,
     }
+
+
+def spike_rows(risen: Sequence[Spike], asked: Asked) -> list[dict[str, str]]:
+    """What has risen beyond chance, the surest first; a theme leads to its page."""
+    return [
+        {
+            "told": words.spike_sentence(spike, asked.business is None),
+            "statistic": spike.verdict.statistic,
+            "theme": spike.key if spike.kind == "theme" else "",
+        }
+        for spike in risen
+    ]
 
 
 def theme_rows(themes: tuple[ThemeCount, ...]) -> list[dict[str, Any]]:

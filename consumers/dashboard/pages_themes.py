@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from consumers.dashboard import charts, words
-from consumers.dashboard.pages_overview import frame, theme_rows
+from consumers.dashboard.pages_overview import frame, spike_rows, theme_rows
 from consumers.dashboard.periods import Asked
-from consumers.record.answers import Comparison, Meta, Summary, ThemeCount, ThemeDetail
+from consumers.record.answers import Comparison, Meta, Summary, ThemeCount, ThemeDetail, Topic
+from consumers.topics.rising import Spike
 
-_PLACES, _EMOTIONS = 20, 8
+_PLACES, _EMOTIONS, _TOPICS = 20, 8, 20
 
 
-def theme_list(counts: tuple[ThemeCount, ...], meta: Meta, asked: Asked) -> dict[str, Any]:
+def theme_list(
+    counts: tuple[ThemeCount, ...],
+    risen: Sequence[Spike],
+    topics: tuple[Topic, ...],
+    meta: Meta,
+    asked: Asked,
+) -> dict[str, Any]:
     """The values of themes.html."""
-    compared = any(count.change is not None for count in counts)
-    return {**frame(meta, asked), "themes": theme_rows(counts), "compared": compared}
+    return {
+        **frame(meta, asked),
+        "themes": theme_rows(counts),
+        "compared": any(count.change is not None for count in counts),
+        "risen": spike_rows(risen, asked),
+        "topics": topics[:_TOPICS],
+    }
 
 
-def one_theme(detail: ThemeDetail, meta: Meta, asked: Asked) -> dict[str, Any]:
+def one_theme(
+    detail: ThemeDetail, risen: Sequence[Spike], meta: Meta, asked: Asked
+) -> dict[str, Any]:
     """The values of theme.html."""
     days = [p.day for p in detail.trend]
     most = max((b.share for b in detail.businesses), default=0) or 1
@@ -27,6 +42,7 @@ def one_theme(detail: ThemeDetail, meta: Meta, asked: Asked) -> dict[str, Any]:
         **frame(meta, asked),
         "theme": detail.count.theme,
         "detail": detail,
+        "risen": spike_rows([s for s in risen if s.key == detail.count.theme], asked),
         "sentences": words.theme_sentences(detail.count, detail.since, detail.until),
         "chart": charts.columns(
             f"Issues by {detail.step}",

@@ -39,6 +39,12 @@ class Asked:
         return self.filters.business
 
     @property
+    def until(self) -> date:
+        """The last day."""
+        assert self.filters.until is not None
+        return self.filters.until
+
+    @property
     def query(self) -> str:
         """For links to other pages about the same business and period."""
         pairs = [("business", self.business)] if self.business else []

@@ -11,6 +11,7 @@ from datetime import date
 from consumers.dashboard.charts import Point as ChartPoint
 from consumers.dashboard.charts import number
 from consumers.record.answers import Interval, Priority, Summary, ThemeCount
+from consumers.topics.rising import Spike
 from shared.review import NEGATIVE, POSITIVE
 
 CHANGE_HELP = (
@@ -98,6 +99,17 @@ def summary_sentences(found: Summary) -> list[str]:
     if found.waiting:
         out.append(f"{plural(found.waiting, 'review')} still to be analysed.")
     return out
+
+
+def spike_sentence(spike: Spike, with_business: bool) -> str:
+    """What has risen, by how much, and by which test."""
+    where = f" at {spike.business or 'reviews that name no business'}" if with_business else ""
+    what = f"{spike.name[:1].upper()}{spike.name[1:]}{where}"
+    days = (spike.until - spike.since).days + 1
+    return (
+        f"{what}: {plural(spike.count, 'issue')} in the {days} days to {spike.until.day} {spike.until:%b}, "
+        f"where {spike.verdict.expected:.1f} were to be expected by the {spike.windows} periods before."
+    )
 
 
 def theme_sentences(count: ThemeCount, since: date, until: date) -> list[str]:
