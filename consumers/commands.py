@@ -69,10 +69,10 @@ def show(review_id: str) -> None:
     from consumers.export import record
 
     _, _, store = opened()
-    review, analysis = store.reviews([review_id])[0], store.analyses([review_id])[0]
-    if review is None:
+    found = store.pairs([review_id])[0]
+    if found is None:
         raise Misconfigured(f"no review with the id {review_id}")
-    click.echo(json.dumps(record(review, analysis), ensure_ascii=False, indent=2))
+    click.echo(json.dumps(record(*found), ensure_ascii=False, indent=2))
 
 
 @click.command()
