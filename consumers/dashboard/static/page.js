@@ -60,21 +60,34 @@
   function listen(part) {
     const told = document.getElementById("live");
     const arrived = new Set();
-    let waiting = null;
-    const source = new EventSource(part.dataset.live);
-    const refresh = function () {
+    let waiting = null, source = null;
+
+    function refresh() {
       waiting = null;
-      told.textContent = arrived.size < 2 ? "A new result has arrived." : "New results have arrived: " + arrived.size + ".";
-      if (busyIn(part)) { told.textContent += " Reload the page to see them."; return; }
+      if (arrived.size) told.textContent = arrived.size < 2 ? "A new result has arrived." : "New results have arrived: " + arrived.size + ".";
+      if (busyIn(part)) { if (arrived.size) told.textContent += " Reload the page to see them."; return; }
       window.htmx.ajax("GET", location.pathname + location.search, { target: "#" + part.id, select: "#" + part.id, swap: "outerHTML" });
-    };
-    source.addEventListener("news", function (event) {
-      const news = JSON.parse(event.data);
-      news.reviews.forEach(function (id) { arrived.add(id); });
-      if (waiting === null) waiting = setTimeout(refresh, 700); // many at once are one refresh
-    });
-    source.onopen = function () { document.documentElement.dataset.listening = "1"; };
-    window.addEventListener("pagehide", function () { source.close(); });
+    }
+
+    function follow() {
+      source = new EventSource(part.dataset.live);
+      source.addEventListener("news", function (event) {
+        JSON.parse(event.data).reviews.forEach(function (id) { arrived.add(id); });
+        if (waiting === null) waiting = setTimeout(refresh, 700); // many at once are one refresh
+      });
+      source.onopen = function () { document.documentElement.dataset.listening = "1"; };
+    }
+
+    // Browsers allow a site six connections in all: a page that nobody looks at gives its own back,
+    // and catches up when it is looked at again.
+    function look() {
+      if (document.hidden) { source.close(); source = null; }
+      else if (source === null) { follow(); refresh(); }
+    }
+
+    follow();
+    document.addEventListener("visibilitychange", look);
+    window.addEventListener("pagehide", function () { if (source) source.close(); });
     // The part is replaced when it is refreshed: later events must see the new one.
     document.body.addEventListener("htmx:load", function () { part = document.getElementById(part.id) || part; });
   }
