@@ -40,6 +40,7 @@ COMMANDS = {
         "topics",
         "Recurring pain points beyond the list of themes.",
     ),
+    "report": ("consumers.report.commands", "report", "A page to print: what hurts, what to do."),
     "failed": ("consumers.commands", "failed", "List, show, retry or drop dead letters."),
     "dashboard": ("consumers.dashboard.commands", "dashboard", "Serve the dashboard and its API."),
     "tokens": ("consumers.dashboard.commands", "tokens", "Make, list, revoke access tokens."),
