@@ -27,12 +27,16 @@ from consumers.dashboard.pages_themes import comparison, one_theme, theme_list
 from consumers.dashboard.periods import asked, sides
 from consumers.record import queries, queries_summary, queries_themes
 from consumers.record.filters import Filters, parse
+from consumers.record.periods import period_of
 from consumers.record.work import list_views
+from consumers.report.gather import texts
+from consumers.report.loved import loved
 from consumers.topics.rising import spikes
 from shared.errors import InvalidRequest, NotFound
 from shared.review import THEMES
 
 router = APIRouter(include_in_schema=False)
+LOVED_TEXTS = (1000, 1000)  # happy and unhappy ones; the printed report reads more
 error_page = pages_session.error_page
 LIVE, EXPORT = "/v1/feed", "/reviews/export?format="
 for part in (pages_session, pages_work, pages_replies, pages_pipeline, pages_export):
@@ -60,6 +64,18 @@ def overview_page(request: Request, scope: Reader, record: Reading, today: Today
     risen = spikes(record, scope, found.until, business=wanted.business)
     values = overview(found, risen, meta, wanted)
     return render(request, "overview.html", "Overview", live=LIVE, **values)
+
+
+@router.get("/loved")
+def loved_page(request: Request, scope: Reader, record: Reading, today: Today) -> Response:
+    """What customers love, read from their words: a part of the overview that takes longer, so it comes after it."""
+    meta = queries_themes.meta(record, scope)
+    wanted = asked(record, scope, request.query_params, today, meta.first_day)
+    period = period_of(record, scope, wanted.filters, today)
+    happy, unhappy = texts(record, scope, wanted.filters, period, LOVED_TEXTS)
+    found = loved(happy, [text for _, text in unhappy])
+    part = "loved_list.html" if request.headers.get("hx-request") else "loved.html"
+    return render(request, part, "Overview", loved=found, read=len(happy), query=wanted.query)
 
 
 @router.get("/reviews")
