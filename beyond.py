@@ -27,14 +27,20 @@ COMMANDS = {
     "show": ("consumers.commands", "show", "One review and its analysis."),
     "reply": ("consumers.replies.commands", "reply", "Draft, edit, approve a public answer."),
     "voice": ("consumers.replies.commands", "voice", "Tone and signature of a business's replies."),
-    "export": ("consumers.export_command", "export", "Analysed reviews as JSON lines, CSV, Parquet."),
+    "export": (
+        "consumers.export_command",
+        "export",
+        "Analysed reviews as JSON lines, CSV, Parquet.",
+    ),
     "feed": ("consumers.feed_command", "feed", "Print what changes, as JSON lines."),
     "record": (
         "consumers.record.commands",
         "record",
         "Keep the SQL database for reading; rebuild it.",
     ),
+    "alerts": ("consumers.alerts.commands", "alerts", "Tell people when something happens."),
     "delete": ("consumers.commands", "delete", "Remove reviews for good."),
+    "erase": ("consumers.erase_command", "erase_command", "Remove a person's reviews everywhere."),
     "topics": (
         "consumers.topics.commands",
         "topics",

@@ -168,6 +168,9 @@ class Settings(BaseSettings):
         description="changes that the feed keeps; a reader further behind starts over",
     )
     metrics_port: int | None = None
+    alerts: Path | None = Field(
+        default=None, description="rules and targets (docs/ALERTS.md); default: HOME/alerts.toml"
+    )
     keep_days: int | None = Field(
         default=None, ge=1, description="reviews written longer ago are removed; default: keep all"
     )

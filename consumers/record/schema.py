@@ -213,6 +213,7 @@ alerts = Table(
     people,
     Column("id", String(40), primary_key=True),  # rule and what it spoke of: sent once
     Column("rule", String(100), nullable=False),
+    Column("about", Text, nullable=False, default=""),  # e.g. a review's id
     Column("business", String(200), nullable=False, default=""),
     Column("text", Text, nullable=False),
     Column("raised_at", BigInteger, nullable=False, index=True),

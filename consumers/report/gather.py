@@ -10,11 +10,11 @@ from datetime import date, timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
-from consumers.record.answers import Interval, Summary, ThemeDetail
+from consumers.record.answers import Interval, Meta, Summary, ThemeDetail
 from consumers.record.filters import Filters
 from consumers.record.periods import Period, period_of
 from consumers.record.queries_summary import summary
-from consumers.record.queries_themes import theme_detail
+from consumers.record.queries_themes import meta, theme_detail
 from consumers.record.rates import rate_ratio
 from consumers.record.schema import reviews
 from consumers.record.scope import Scope
@@ -27,7 +27,6 @@ PAINS, QUOTES, EMOTIONS_SHOWN = 5, 2, 8
 # Texts that are read for what customers love: enough to know what is praised most, whatever the
 # period holds. Ids are hashes, so the first of them are a fair draw.
 HAPPY_TEXTS, UNHAPPY_TEXTS = 4000, 2000
-_QUOTE_CHARS = 220
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,7 @@ class Report:
     loved: tuple[Loved, ...]
     texts: tuple[int, int]
     emotions: tuple[EmotionCount, ...]
+    known: Meta | None  # what there is instead, where the period has no review
 
 
 def gather(
@@ -87,6 +87,7 @@ def gather(
         loved=tuple(loved(happy, [text for _, text in unhappy])),
         texts=(len(happy), len(unhappy)),
         emotions=tuple(_emotions(connection, scope, filters, period)),
+        known=None if overview.reviews else meta(connection, scope),
     )
 
 

@@ -22,7 +22,7 @@ def html(report: Report) -> str:
         for pain in view.pains
     ]
     facts = [(fact.name, fact.value, fact.note) for fact in view.facts]
-    chart = Markup(over_time(report.summary.trend))  # numbers and days of ours
+    chart = Markup(over_time(view.trend))  # numbers and days of ours
     shown = {**vars(view), "pains": pains, "facts": facts, "chart": chart}
     text: str = _template().render(told=report.summary, number=words.number, **shown)
     return text

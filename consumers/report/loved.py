@@ -19,7 +19,7 @@ from consumers.report.praise import praised
 LEAST_REVIEWS = 3  # what two reviews praise is chance,
 _LEAST_SHARE = 0.002  # and so is what 9 of 5,000 do
 _LEAST_RATIO = 1.2  # of the shares: below it, unhappy guests praise it as well
-_SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
+_SENTENCES = re.compile(r"(?<=[.!?])\s+|\n+")
 _QUOTE_CHARS, _QUOTE_BEST_CHARS = (20, 140), 65
 
 
@@ -51,7 +51,7 @@ def loved(happy: Sequence[tuple[str, str]], unhappy: Sequence[str], limit: int =
             said[_same(thing)][f"{word} {thing}"] += 1
     there = Counter(t for text in unhappy for t in {_same(thing) for _, thing in praised(text)})
     scores = _scores({t: len(p) for t, p in by.items()}, there, len(happy), len(unhappy))
-    out = []
+    out: list[Loved] = []
     for thing in sorted(scores, key=lambda t: (-scores[t], t)):
         if len(out) == limit:
             break
@@ -79,8 +79,8 @@ def _quote(phrase: str, thing: str, reviews: Sequence[tuple[str, str]]) -> tuple
     """Review id and a sentence that praises the thing, best in the phrase's own words, neither short nor long."""
     best: tuple[bool, int, str, str] | None = None
     for review, text in reviews:
-        for found in _SENTENCE.finditer(text):
-            sentence = " ".join(found.group().split()).lstrip("-–•*) ")
+        for found in _SENTENCES.split(text):
+            sentence = " ".join(found.split()).lstrip("-–•*) ")
             if not _QUOTE_CHARS[0] <= len(sentence) <= _QUOTE_CHARS[1]:
                 continue
             pairs = [(word, one) for word, one in praised(sentence) if _same(one) == thing]
@@ -92,5 +92,6 @@ def _quote(phrase: str, thing: str, reviews: Sequence[tuple[str, str]]) -> tuple
 
 
 def _same(thing: str) -> str:
-    """Singular and plural are one thing."""
-    return thing[:-1] if thing.endswith("s") and not thing.endswith("ss") else thing
+    """What is named, singular: "beer selections" is a selection."""
+    last = thing.rsplit(" ", 1)[-1]
+    return last[:-1] if last.endswith("s") and not last.endswith("ss") else last

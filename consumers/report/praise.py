@@ -35,7 +35,7 @@ _NOTHING = frozenset(
     people person piece pieces place places point purchase reason result review reviews score sense side size sort
     spot spots star stars start store stop stuff surprise thing things time times town trip true value
     visit visits way ways week weekend weeks woman word words work world year years business company home
-    end fact family husband wife kid kids city state country area hand hands move try date""".split()
+    end inside outside fact family husband wife kid kids city state country area hand hands move try date""".split()
 )
 _IS = frozenset(
     "is are was were looks looked smelled smells tasted tastes been be feels felt".split()

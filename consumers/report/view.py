@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from consumers.record.answers import Point, ThemeDetail
 from consumers.report import words
 from consumers.report.draw import grouped
 from consumers.report.gather import QUOTES, Report
@@ -68,6 +70,8 @@ class View:
     period: str
     headline: str
     facts: tuple[Fact, ...]
+    trend: tuple[Point, ...]
+    legend: str
     rising: tuple[str, ...]
     first: tuple[First, ...]
     pains: tuple[Pain, ...]
@@ -77,17 +81,21 @@ class View:
 
 
 FIRST_SHOWN, RISING_SHOWN = 3, 3
+_QUOTE_CHARS, _POINTS = 90, 31
 
 
 def view_of(report: Report) -> View:
     """The report in words."""
     told = report.summary
     most = max((emotion.share for emotion in report.emotions), default=0) or 1
+    trend, joined = _calm(told.trend)
     return View(
         business=words.business(report),
         period=words.days(told.since, told.until),
         headline=words.headline(report),
         facts=_facts(report) if told.reviews else (),
+        trend=trend,
+        legend=f"Bars: reviews {_step(told.step, joined)}. Line: mean rating.",
         rising=tuple(words.spike(spike) for spike in report.spikes[:RISING_SHOWN]),
         first=tuple(
             First(words.action(one), words.title(one.theme), words.why(one))
@@ -100,7 +108,7 @@ def view_of(report: Report) -> View:
                 change=words.count_change(pain.count.change),
                 way={1: "up", 0: "", -1: "down"}[words.clear(pain.count.change)],
                 problem=words.problem(pain),
-                quotes=tuple(words.quote(issue.evidence) for issue in pain.quotes[:QUOTES]),
+                quotes=_quotes(pain),
                 trend=tuple(grouped([point.issues for point in pain.trend])),
             )
             for pain in report.pains
@@ -120,6 +128,31 @@ def view_of(report: Report) -> View:
         ),
         method=tuple(words.method(report)),
     )
+
+
+def _calm(points: Sequence[Point]) -> tuple[tuple[Point, ...], int]:
+    """At most a month of points, each the sum of so many neighbours: one review a day makes a line of noise."""
+    joined = -(-len(points) // _POINTS) or 1
+    out = []
+    for first in range(0, len(points), joined):
+        some = points[first : first + joined]
+        rated = [(point.reviews, point.mean_rating) for point in some if point.mean_rating]
+        weight = sum(count for count, _ in rated)
+        mean = sum(count * rating for count, rating in rated) / weight if weight else None
+        total = sum(point.reviews for point in some)
+        out.append(Point(day=some[0].day, reviews=total, mean_rating=mean))
+    return tuple(out), joined
+
+
+def _step(step: str, joined: int) -> str:
+    return f"a {step}" if joined == 1 else f"in {joined} {step}s"
+
+
+def _quotes(pain: ThemeDetail) -> tuple[str, ...]:
+    """Of the most confident ones those that are neither too short to say something nor too long."""
+    said = [issue.evidence for issue in pain.quotes]
+    said.sort(key=lambda text: (abs(len(text) - _QUOTE_CHARS), text))
+    return tuple(words.quote(text) for text in said[:QUOTES])
 
 
 def _facts(report: Report) -> tuple[Fact, ...]:

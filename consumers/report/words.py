@@ -31,7 +31,7 @@ TITLES = {
     "policy": "Rules",
     "other": "Other",
 }
-_QUOTE_CHARS = 180
+_QUOTE_CHARS, _NAMES = 180, 8
 
 
 def title(theme: str) -> str:
@@ -65,11 +65,7 @@ def headline(report: Report) -> str:
     """The period in two or three sentences."""
     told = report.summary
     if not told.reviews:
-        return (
-            f"There are no reviews from {days(told.since, told.until)}. "
-            "Choose a longer period (--since 90d), another business, or check that reviews arrive: "
-            "beyond status."
-        )
+        return f"There are no reviews from {days(told.since, told.until)}. {_instead(report)}"
     out = [f"{number(told.reviews)} reviews{_volume(report)}."]
     if told.mean_rating is not None:
         out.append(f"Mean rating {told.mean_rating:.2f}{rating_change(report)}.")
@@ -82,6 +78,20 @@ def headline(report: Report) -> str:
     else:
         out.append("Nobody complained of anything that was found with enough confidence.")
     return " ".join(out)
+
+
+def _instead(report: Report) -> str:
+    """What to ask for where there is nothing."""
+    known = report.known
+    if known is None or known.first_day is None or known.last_day is None:
+        return (
+            "Nor are there any others: read some in (beyond backfill FILE, beyond webhook), analyse them "
+            "(beyond work) and ask again."
+        )
+    names = [f"{one.name or 'no business'} ({number(one.reviews)})" for one in known.businesses]
+    more = len(names) - _NAMES
+    listed = ", ".join(names[:_NAMES]) + (f" and {more} more" if more > 0 else "")
+    return f"There are reviews from {days(known.first_day, known.last_day)}, of: {listed}."
 
 
 def _volume(report: Report) -> str:
@@ -166,7 +176,9 @@ def problem(pain: ThemeDetail) -> str:
     if not pain.problems:
         return ""
     most = pain.problems[0]
-    return f"{most.text} ({most.issues})" if most.issues > 1 else most.text
+    if most.issues < 2:
+        return most.text
+    return f"Most often: {most.text.rstrip('.')} ({most.issues})."
 
 
 def quote(text: str) -> str:
@@ -190,13 +202,15 @@ def spike(found: Spike) -> str:
 def method(report: Report) -> list[str]:
     """How the numbers came about, and what they cannot say."""
     told, (happy, unhappy) = report.summary, report.texts
+    if not told.reviews:
+        return ["Reviews are counted by the day they were written (UTC)."]
     before = report.period.before
     out = [
         f"Compared with the {report.period.days} days before ({days(before.since, before.until)}). "
-        "Changes are of issues a review, so more guests alone change nothing. Intervals hold 95%: Welch's for the "
+        "Changes are of issues a review, so more guests alone change nothing. Intervals are of 95%: Welch's for the "
         "mean rating, Wald's on the log scale for rates.",
         "Complaints, their themes and the emotions were found by a model. It misses some and misreads some: a "
-        "number of 3 is a hint, one of 30 a fact. Quotes are customers' own words.",
+        "handful is a hint, thirty are a pattern. Quotes are customers' own words.",
         "“Do first” ranks themes by open complaints × mean urgency (low 1, normal 2, high 4) × mean recency (halved "
         f"every {HALF_LIFE_DAYS} days). Complaints marked done or not an issue do not count.",
         "Rising: the last 7 days against the 8 weeks before, tested together; at most one in twenty of those named "

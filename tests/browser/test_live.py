@@ -62,7 +62,7 @@ def test_a_result_arrives_without_a_reload(open_page, house, stream):
     assert wait_until(lambda: read_to(house) != "", 120)
     page = open_page("/reviews")
     page.evaluate("window.stayed = true")
-    page.wait_for_function("document.documentElement.dataset.listening === '1'")
+    page.locator("html[data-listening]").wait_for(state="attached")
     stream.put([arriving("The soup came late while this page was open.", "one")], LIVE)
     new = page.locator("#rows .clip").filter(has_text="while this page was open")
     new.wait_for(timeout=60_000)

@@ -43,7 +43,7 @@ def risen(house):
     """A fortnight of quiet weeks, then a week in which every review of a new business speaks of billing."""
 
     def one(number: int, moment: datetime, bad: bool) -> tuple[Review, Analysis]:
-        text = "I was charged twice." if bad else "A fine evening."
+        text = "I was charged twice." if bad else "The friendly staff made it a fine evening."
         review = Review(
             source="risen",
             external_id=f"risen-{number}",
@@ -84,3 +84,17 @@ def test_a_theme_that_has_risen_is_told_with_its_test(open_page, risen):
     page.get_by_role("heading", name="Billing at Risen").wait_for()
     page.get_by_text("Billing: 12 issues in the 7 days").wait_for()
     assert violations(page) == []
+
+
+def test_what_customers_love_comes_after_the_page_and_without_scripts_by_a_link(
+    open_page, risen
+):
+    page = open_page("/?business=Risen")
+    section = page.get_by_role("region", name="What customers love")
+    section.get_by_text("Friendly staff").wait_for()
+    section.get_by_role("listitem").first.get_by_role("link").click()
+    page.locator(".text").wait_for()
+    plain = open_page("/?business=Risen", java_script_enabled=False)
+    plain.get_by_role("link", name="Read it from the reviews").click()
+    plain.get_by_role("heading", name="What customers love", level=1).wait_for()
+    plain.get_by_text("Friendly staff").wait_for()
