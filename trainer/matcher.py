@@ -31,7 +31,7 @@ from trainer.onnx_export import export_int8
 from trainer.reader_data import windows
 from trainer.reader_net import Net, loss
 from trainer.readings import Reading
-from trainer.sentences import embed
+from shared.inference.sentences import embed
 
 PLAYBOOK = Path(__file__).parent / "data" / "playbook.jsonl"
 # Chosen on the dev split of the labels, see trainer/LOG.md.
