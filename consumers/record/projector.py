@@ -7,6 +7,7 @@ harm: each goes on where the record is. It does not know rows; project.py does.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -175,6 +176,15 @@ class Projector:
             return 0
         REVIEWS_RECORDED.inc(changed)
         return changed
+
+
+def calm_collector() -> None:
+    """Look for cycles of garbage a hundred times less often: a batch makes many objects and no cycles.
+
+    For a process that only projects: a fifth of its time.
+    """
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
 
 
 def _some(entries: Sequence[Entry]) -> list[Entry]:
