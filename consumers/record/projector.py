@@ -163,8 +163,8 @@ class Projector:
                 gone = [i for i, pair in found.items() if pair is None]
                 pairs = [pair for pair in found.values() if pair is not None]
                 changed = apply(connection, pairs, gone, anew=anew)
-                if news:
-                    self._news(connection, pairs)
+                if news and pairs:
+                    self._tell(connection, pairs)
         except (TemporaryFailure, OperationalError):
             raise
         except (DBAPIError, ValueError, LookupError) as error:
@@ -176,6 +176,22 @@ class Projector:
             return 0
         REVIEWS_RECORDED.inc(changed)
         return changed
+
+    def _tell(self, connection: Connection, pairs: Sequence[Pair]) -> None:
+        """Give out the news; whatever goes wrong there, the record has the reviews."""
+        try:
+            with connection.begin_nested():
+                self._news(connection, pairs)
+        except (TemporaryFailure, OperationalError):
+            raise
+        except Exception as error:
+            if len(pairs) > 1:
+                for pair in pairs:
+                    self._tell(connection, [pair])
+                return
+            self._log.exception(
+                "news_failed", review_id=pairs[0][0].id, reason=type(error).__name__
+            )
 
 
 def calm_collector() -> None:
