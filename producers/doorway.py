@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from producers.group_commit import GroupCommit, Write
+from producers.group_commit import GroupCommit
 from producers.intake import make_review
 from producers.platforms.events import Delivery, Event, Platform
 from producers.rates import Rates
 from shared.errors import InvalidReview, TemporaryFailure, Unauthorized
 from shared.review import review_id
-from shared.stream.arrivals import Arrival, Arrived
+from shared.stream.arrivals import Arrival, Arrived, Bundle
 from shared.stream.rate_limit import Refusal
 from shared.telemetry import REVIEWS_IN
 
@@ -69,7 +69,7 @@ class Doorway:
             REVIEWS_IN.labels(name or "webhook", "ignored").inc()
             return []
         buckets = self._rates.buckets(address, name or "webhook")
-        found = await self._commit.take(Write(buckets, arrivals))
+        found = await self._commit.take(Bundle(arrivals, buckets))
         if isinstance(found, Refusal):
             raise self._rates.refused(found)
         for arrived, status in zip(arrivals, found, strict=True):
@@ -81,7 +81,7 @@ class Doorway:
         """For a request that stores nothing. Where the server does not answer at once, it is free."""
         if buckets := self._rates.buckets(address, source):
             try:
-                found = await self._commit.take(Write(buckets), PAY_SECONDS)
+                found = await self._commit.take(Bundle(buckets=buckets), PAY_SECONDS)
             except TemporaryFailure:
                 return
             if isinstance(found, Refusal):

@@ -7,8 +7,10 @@ round trip serves many. It does not know what is asked.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Generic, TypeVar
@@ -28,6 +30,7 @@ class Together(Generic[Question, Answer]):
         call: the answers to some questions, same order; an error as an answer is raised to its
             asker alone, one that is raised to all of them.
         most: questions in one call.
+        pace_seconds: calls begin at least so far apart; the first after a rest waits for nothing.
     """
 
     def __init__(
@@ -35,10 +38,11 @@ class Together(Generic[Question, Answer]):
         name: str,
         call: Callable[[Sequence[Question]], Sequence[Answer | BeyondError]],
         most: int,
+        pace_seconds: float,
     ) -> None:
-        self._name, self._call, self._most = name, call, most
-        self._queue: SimpleQueue[tuple[Question, Future[Answer]] | None] = SimpleQueue()
-        self.waiting = 0
+        self._name, self._call = name, call
+        self._most, self._pace_seconds = most, pace_seconds
+        self._queue: SimpleQueue[tuple[Question, asyncio.Future[Answer]] | None] = SimpleQueue()
         Thread(target=self._run, name=name, daemon=True).start()
 
     async def ask(self, question: Question, patience_seconds: float) -> Answer:
@@ -48,47 +52,56 @@ class Together(Generic[Question, Answer]):
             TimeoutError: it did not come in time; a question that was not yet sent will not be.
             Exception: what `call` answered or raised.
         """
-        done: Future[Answer] = Future()
-        self.waiting += 1
+        done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._queue.put((question, done))
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(done), patience_seconds)
-        finally:
-            self.waiting -= 1
+        async with asyncio.timeout(patience_seconds):
+            return await done
 
     def close(self) -> None:
         """End the thread once all that waits is answered."""
         self._queue.put(None)
 
     def _run(self) -> None:
+        begun = float("-inf")
         while (first := self._queue.get()) is not None:
-            group = [first, *self._more()]
-            group = [one for one in group if one[1].set_running_or_notify_cancel()]
+            time.sleep(max(0.0, begun + self._pace_seconds - time.monotonic()))
+            begun = time.monotonic()
+            group = [one for one in (first, *self._more()) if not one[1].cancelled()]
             if group:
                 self._answer(group)
 
-    def _more(self) -> list[tuple[Question, Future[Answer]]]:
-        found: list[tuple[Question, Future[Answer]]] = []
-        try:
+    def _more(self) -> list[tuple[Question, asyncio.Future[Answer]]]:
+        found: list[tuple[Question, asyncio.Future[Answer]]] = []
+        with contextlib.suppress(Empty):
             while len(found) < self._most - 1:
                 one = self._queue.get_nowait()
                 if one is None:
                     self._queue.put(None)  # for the loop, after this group
                     break
                 found.append(one)
-        except Empty:
-            pass
         return found
 
-    def _answer(self, group: Sequence[tuple[Question, Future[Answer]]]) -> None:
+    def _answer(self, group: Sequence[tuple[Question, asyncio.Future[Answer]]]) -> None:
+        answers: Sequence[Answer | Exception]
         try:
             answers = self._call([question for question, _ in group])
         except Exception as error:  # the thread must live on, and each asker hear
             if not isinstance(error, BeyondError):
                 log(self._name).error("unexpected", exc_info=error)
-            answers = [error] * len(group)  # type: ignore[list-item]
+            answers = [error] * len(group)
+        of_loop = defaultdict(list)
         for (_, done), answer in zip(group, answers, strict=True):
-            if isinstance(answer, Exception):
-                done.set_exception(answer)
-            else:
-                done.set_result(answer)
+            of_loop[done.get_loop()].append((done, answer))
+        for loop, pairs in of_loop.items():
+            with contextlib.suppress(RuntimeError):  # a loop that ended: nobody waits there
+                loop.call_soon_threadsafe(_tell, pairs)
+
+
+def _tell(pairs: Sequence[tuple[asyncio.Future[Answer], Answer | Exception]]) -> None:
+    for done, answer in pairs:
+        if done.done():  # its asker gave up
+            continue
+        if isinstance(answer, Exception):
+            done.set_exception(answer)
+        else:
+            done.set_result(answer)

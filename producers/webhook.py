@@ -123,8 +123,7 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
     """
     store = store_of(settings, connection)
     served = Served(settings)
-    writes = arrivals_of(settings, connection)
-    commit = GroupCommit(writes, connection, settings.durable_seconds)
+    commit = GroupCommit(arrivals_of(settings, connection), settings.durable_seconds)
     rates = Rates(settings.webhook_address_rate, settings.webhook_source_rate)
     room = Room(settings.webhook_waiting, settings.webhook_max_bytes, settings.webhook_seconds)
     doorway = Doorway(served, commit, rates, settings.author_key, settings.categories)

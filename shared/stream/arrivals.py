@@ -4,7 +4,8 @@ One script compares each event's time with the newest that was seen for its revi
 deletes, each delivery all or nothing; one WAITAOF waits for the disk, for all deliveries of a call.
 `b:event:ID` holds the newest time in milliseconds, also after a deletion: an older update that
 arrives late does not bring a review back.
-It does not know platforms, HTTP or how reviews are analysed.
+A delivery may have to pay for itself first (rate_limit.py). It does not know platforms, HTTP or how
+reviews are analysed.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from redis.exceptions import ResponseError
 from shared.errors import BeyondError, Overloaded, TemporaryFailure
 from shared.review import Review
 from shared.settings import Settings
+from shared.stream.calls import call
 from shared.stream.memory import MemoryGuard
 from shared.stream.names import LIVE
+from shared.stream.rate_limit import CHARGE, Bucket, Refusal, bucket_values
 from shared.stream.scripts import DELETE, PUT
 from shared.stream.writing import durably, put_arguments, too_many
 
@@ -31,12 +34,14 @@ Arrived = Literal["new", "updated", "same", "deleted", "stale"]
 # is long enough to recognise a late one, and costs about 100 bytes a review for that month.
 REMEMBER_SECONDS = 30 * 86400
 
-# ARGV: seconds to remember, then per delivery the number of its values and those: number of timed
-# events, (id, milliseconds) each, number of ids to delete, those ids, then PUT's arguments where
-# there is something to store. PUT and DELETE become functions here, whose ARGV is a parameter.
-# Returns per delivery {"stale", ids}: nothing was done; "overloaded": neither; or {"done",
-# outcomes of the stored}. A delivery sees what those before it did.
+# ARGV: seconds to remember, then per delivery the number of values of its buckets and those, the
+# number of its other values and those: number of timed events, (id, milliseconds) each, number of ids
+# to delete, those ids, then PUT's arguments where there is something to store. PUT and DELETE become
+# functions here, whose ARGV is a parameter. Returns per delivery {"refused", milliseconds, bucket},
+# {"stale", ids} or "overloaded": nothing was done; or {"done", outcomes of the stored}. A delivery sees
+# what those before it did.
 ARRIVE = f"""
+{CHARGE}
 local function put(ARGV)
 {PUT}
 end
@@ -69,8 +74,12 @@ local function arrive(values)
 end
 local answers, at = {{}}, 2
 while at <= #ARGV do
-  local last = at + tonumber(ARGV[at])
-  answers[#answers + 1] = arrive(part(ARGV, at + 1, last))
+  local paid = at + tonumber(ARGV[at])
+  local last = paid + 1 + tonumber(ARGV[paid + 1])
+  local wait, bucket = charge(ARGV, at + 1, paid)
+  if wait > 0 then answers[#answers + 1] = {{'refused', wait, bucket}}
+  elseif last == paid + 1 then answers[#answers + 1] = {{'done', {{}}}}
+  else answers[#answers + 1] = arrive(part(ARGV, paid + 2, last)) end
   at = last + 1
 end
 return answers
@@ -86,8 +95,24 @@ class Arrival:
     happened_at: datetime | None = None
 
 
+@dataclass(frozen=True)
+class Bundle:
+    """A delivery: what is stored and deleted together, or not at all. One arrival per review id, at most.
+
+    `buckets`: what it pays before. Without arrivals it only pays.
+    """
+
+    arrivals: Sequence[Arrival] = ()
+    buckets: Sequence[Bucket] = ()
+
+
+# What became of each arrival, same order ("stale": a newer event of that review came before); or
+# which bucket is empty, or why nothing was stored.
+Outcome = list[Arrived] | Refusal | BeyondError
+
+
 class Arrivals:
-    """Takes the events of deliveries: one script and one WAITAOF for all, and once more where some are stale."""
+    """Takes bundles: one script and one WAITAOF for all, and once more where some reviews are stale."""
 
     def __init__(
         self, connection: redis.Redis, max_queued: int, chunk_reviews: int, max_memory: int | None
@@ -97,50 +122,39 @@ class Arrivals:
         self._memory = MemoryGuard(connection, max_memory)
 
     def take(self, arrivals: Sequence[Arrival], durable_seconds: float) -> list[Arrived]:
-        """Store and delete all of one delivery, less the stale; on disk before this returns.
+        """One bundle, on disk before this returns; see Outcome.
 
         Args:
             arrivals: one per review id, at most.
             durable_seconds: how long to wait for the server's disk.
 
-        Returns:
-            What became of each, same order. "stale": a newer event of that review came before.
-
         Raises:
             Overloaded, TemporaryFailure: safe to repeat; Overloaded has stored nothing.
         """
-        (outcome,) = self.take_many([arrivals], durable_seconds)
+        (outcome,) = self.take_many([Bundle(arrivals)], durable_seconds)
         if isinstance(outcome, BeyondError):
             raise outcome
-        return outcome
+        return outcome if isinstance(outcome, list) else []
 
-    def take_many(
-        self, deliveries: Sequence[Sequence[Arrival]], durable_seconds: float
-    ) -> list[list[Arrived] | BeyondError]:
-        """Several deliveries together, in their order, each all or none and with its own outcome.
-
-        Returns:
-            For each what `take` would return or raise.
-        """
-        found: list[list[Arrived] | BeyondError] = []
+    def take_many(self, bundles: Sequence[Bundle], durable_seconds: float) -> list[Outcome]:
+        """Several bundles together, in their order, each all or none and with its own outcome."""
         try:
             self._memory.check()
-            work = [_Delivery(arrivals) for arrivals in deliveries]
-            self._finish([d for d in work if d.outcome is None], durable_seconds)
-            found = [d.outcome for d in work if d.outcome is not None]
         except TemporaryFailure as error:
-            return [error] * len(deliveries)
-        return found
+            return [error] * len(bundles)
+        work = [_Work(bundle) for bundle in bundles]
+        self._finish(work, durable_seconds)
+        return [one.outcome for one in work if one.outcome is not None]
 
-    def _finish(self, work: list[_Delivery], seconds: float) -> None:
+    def _finish(self, work: list[_Work], seconds: float) -> None:
         """Write until each has an outcome. One that the server cannot take harms no other: halves are tried."""
         while work:
             arguments: list[object] = [REMEMBER_SECONDS]
-            for delivery in work:
-                values = self._values(delivery.fresh)
-                arguments += [len(values), *values]
+            for one in work:
+                values = self._values(one.fresh)
+                arguments += [len(one.paying), *one.paying, len(values), *values]
             try:
-                answers = durably(self._connection, ARRIVE, arguments, seconds)
+                answers = self._ask(arguments, any(one.fresh for one in work), seconds)
             except TemporaryFailure as error:
                 refused = isinstance(error.__cause__, ResponseError)
                 if len(work) > 1 and refused and not isinstance(error, Overloaded):
@@ -148,14 +162,21 @@ class Arrivals:
                     self._finish(work[:middle], seconds)
                     self._finish(work[middle:], seconds)
                     return
-                for delivery in work:
-                    delivery.outcome = error
+                for one in work:
+                    one.outcome = error
                 return
-            for delivery, answer in zip(work, answers, strict=True):
-                delivery.hear(answer, self._max_queued)
-            work = [d for d in work if d.outcome is None]
+            for one, answer in zip(work, answers, strict=True):
+                one.hear(answer, self._max_queued)
+            work = [one for one in work if one.outcome is None]
+
+    def _ask(self, arguments: list[object], writes: bool, seconds: float) -> list[Any]:
+        if writes:
+            return list(durably(self._connection, ARRIVE, arguments, seconds))
+        return list(call(lambda: self._connection.eval(ARRIVE, 0, *arguments)))  # type: ignore[arg-type]
 
     def _values(self, fresh: Sequence[Arrival]) -> list[object]:
+        if not fresh:
+            return []
         timed = [(a.review_id, a.happened_at) for a in fresh if a.happened_at is not None]
         deleted = [a.review_id for a in fresh if a.review is None]
         stored = [a.review for a in fresh if a.review is not None]
@@ -170,18 +191,22 @@ class Arrivals:
         )
 
 
-class _Delivery:
-    """One delivery on its way through the script: what is still to be written, and its outcome."""
+class _Work:
+    """One bundle on its way through the script: what is still to be paid and written, and its outcome."""
 
-    def __init__(self, arrivals: Sequence[Arrival]) -> None:
-        self._arrivals = self.fresh = list(arrivals)
+    def __init__(self, bundle: Bundle) -> None:
+        self._arrivals = self.fresh = list(bundle.arrivals)
+        self.paying = bucket_values(bundle.buckets)
         self._stale: set[str] = set()
-        self.outcome: list[Arrived] | BeyondError | None = None if self.fresh else []
+        self.outcome: Outcome | None = None
 
     def hear(self, answer: Any, max_queued: int) -> None:
         """The script's answer about it; where some were stale, `fresh` is what is left to try."""
+        self.paying = []
         if answer == b"overloaded":
             self.outcome = too_many(max_queued)
+        elif answer[0] == b"refused":
+            self.outcome = Refusal(answer[2].decode(), answer[1] / 1000)
         elif answer[0] == b"done":
             stored = [o.decode() for o in answer[1]]
             self.outcome = _outcomes(self._arrivals, self._stale, stored)

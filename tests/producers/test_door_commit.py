@@ -10,10 +10,10 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from producers.group_commit import GroupCommit, Write
+from producers.group_commit import GroupCommit
 from producers.webhook import create_app
 from shared.errors import Overloaded, TemporaryFailure
-from shared.stream.arrivals import Arrival, Arrivals
+from shared.stream.arrivals import Arrival, Arrivals, Bundle
 from tests.conftest import EPOCH, make_review, wait_until
 
 
@@ -25,6 +25,10 @@ def arrival(number: int, text: str = "cold", minutes: int | None = None, gone: b
 
 def calls(server, command: str) -> int:  # type: ignore[no-untyped-def]
     return int(server.info("commandstats").get(f"cmdstat_{command}", {}).get("calls", 0))
+
+
+def together(arrivals, *deliveries):  # type: ignore[no-untyped-def]
+    return arrivals.take_many([Bundle(d) for d in deliveries], 5)
 
 
 @pytest.fixture
@@ -43,10 +47,10 @@ def slow_disk(server):  # type: ignore[no-untyped-def]
 def test_what_waits_for_the_disk_goes_together_in_the_next_write(
     server, store, arrivals, slow_disk
 ):
-    commit = GroupCommit(arrivals, server, 20)
+    commit = GroupCommit(arrivals, 20)
 
     async def send() -> list[list[str]]:
-        tasks = [asyncio.create_task(commit.take(Write(arrivals=[arrival(i)]))) for i in range(40)]
+        tasks = [asyncio.create_task(commit.take(Bundle([arrival(i)]))) for i in range(40)]
         while calls(server, "eval") == 0:  # the first is under way, alone or with a few
             await asyncio.sleep(0.01)
         slow_disk()
@@ -59,10 +63,10 @@ def test_what_waits_for_the_disk_goes_together_in_the_next_write(
 
 
 def test_a_lone_write_is_nudged_until_the_disk_confirms(server, arrivals, slow_disk):
-    commit = GroupCommit(arrivals, server, 20)
+    commit = GroupCommit(arrivals, 20)
 
     async def send() -> list[str]:
-        task = asyncio.create_task(commit.take(Write(arrivals=[arrival(1)])))
+        task = asyncio.create_task(commit.take(Bundle([arrival(1)])))
         while calls(server, "ping") < 3:
             await asyncio.sleep(0.01)
         assert not task.done()
@@ -74,16 +78,14 @@ def test_a_lone_write_is_nudged_until_the_disk_confirms(server, arrivals, slow_d
 
 def test_each_delivery_of_a_write_has_its_own_outcome(store, arrivals):
     arrivals.take([arrival(1, minutes=5), arrival(2)], 5)
-    outcomes = arrivals.take_many(
-        [
-            [arrival(1, "warm", minutes=6)],
-            [arrival(1, "late", minutes=4), arrival(3)],  # the other of its delivery is stored
-            [arrival(1, "late", minutes=4)],
-            [],
-            [arrival(2), arrival(1, minutes=7, gone=True)],
-            [arrival(1, "late", minutes=6)],  # older than the deletion before it
-        ],
-        5,
+    outcomes = together(
+        arrivals,
+        [arrival(1, "warm", minutes=6)],
+        [arrival(1, "late", minutes=4), arrival(3)],  # the other of its delivery is stored
+        [arrival(1, "late", minutes=4)],
+        [],
+        [arrival(2), arrival(1, minutes=7, gone=True)],
+        [arrival(1, "late", minutes=6)],  # older than the deletion before it
     )
     wanted = [["updated"], ["stale", "new"], ["stale"], [], ["same", "deleted"], ["stale"]]
     assert outcomes == wanted
@@ -92,7 +94,7 @@ def test_each_delivery_of_a_write_has_its_own_outcome(store, arrivals):
 
 def test_a_full_queue_refuses_only_what_does_not_fit(server, store):
     arrivals = Arrivals(server, 2, 64, None)
-    outcomes = arrivals.take_many([[arrival(1)], [arrival(2)], [arrival(3)], [arrival(1)]], 5)
+    outcomes = together(arrivals, [arrival(1)], [arrival(2)], [arrival(3)], [arrival(1)])
     assert outcomes[:2] == [["new"], ["new"]] and outcomes[3] == ["same"]
     assert isinstance(outcomes[2], Overloaded)
     assert store.counts()["stored"] == 2
@@ -101,7 +103,7 @@ def test_a_full_queue_refuses_only_what_does_not_fit(server, store):
 def test_a_delivery_that_the_server_cannot_take_harms_no_other(server, store, arrivals):
     bad = arrival(2, minutes=1)
     server.rpush(f"b:event:{bad.review_id}", "not a time")
-    outcomes = arrivals.take_many([[arrival(1)], [bad], [arrival(3)], [arrival(4)]], 5)
+    outcomes = together(arrivals, [arrival(1)], [bad], [arrival(3)], [arrival(4)])
     assert isinstance(outcomes[1], TemporaryFailure) and "WRONGTYPE" in str(outcomes[1])
     assert [o for o in outcomes if isinstance(o, list) and o[0] in ("new", "same")] == [
         outcomes[0],
@@ -111,41 +113,41 @@ def test_a_delivery_that_the_server_cannot_take_harms_no_other(server, store, ar
 
 
 def test_what_was_given_up_is_not_written_and_service_goes_on(server, store, arrivals, slow_disk):
-    commit = GroupCommit(arrivals, server, 0.2)
+    commit = GroupCommit(arrivals, 0.2)
 
     async def send() -> None:
-        first = asyncio.create_task(commit.take(Write(arrivals=[arrival(1)])))
+        first = asyncio.create_task(commit.take(Bundle([arrival(1)])))
         while store.counts()["stored"] == 0:
             await asyncio.sleep(0.01)
-        second = asyncio.create_task(commit.take(Write(arrivals=[arrival(2)])))
+        second = asyncio.create_task(commit.take(Bundle([arrival(2)])))
         await asyncio.sleep(0)
         second.cancel()
         with pytest.raises(TemporaryFailure, match="disk did not confirm"):
             await first
         slow_disk()
-        assert await commit.take(Write(arrivals=[arrival(4)])) == ["new"]
+        assert await commit.take(Bundle([arrival(4)])) == ["new"]
 
     asyncio.run(send())
     assert store.counts()["stored"] == 2, "the first, unconfirmed, and the fourth"
 
 
 def test_a_fault_in_one_write_is_told_to_its_senders_and_the_next_goes_on(server, arrivals):
-    commit = GroupCommit(arrivals, server, 5)
+    commit = GroupCommit(arrivals, 5)
 
     async def send() -> None:
         with pytest.raises(AttributeError):
-            await commit.take(Write(arrivals=[None]))  # type: ignore[list-item]
-        assert await commit.take(Write(arrivals=[arrival(1)])) == ["new"]
+            await commit.take(Bundle([None]))  # type: ignore[list-item]
+        assert await commit.take(Bundle([arrival(1)])) == ["new"]
 
     asyncio.run(send())
 
 
 def test_closing_writes_what_waits_and_ends_the_threads(server, store, arrivals):
     before = threading.active_count()
-    commit = GroupCommit(arrivals, server, 5)
+    commit = GroupCommit(arrivals, 5)
 
     async def send() -> None:
-        tasks = [asyncio.create_task(commit.take(Write(arrivals=[arrival(i)]))) for i in range(5)]
+        tasks = [asyncio.create_task(commit.take(Bundle([arrival(i)]))) for i in range(5)]
         await asyncio.sleep(0)
         commit.close()
         assert await asyncio.gather(*tasks) == [["new"]] * 5

@@ -19,9 +19,9 @@ from producers.platforms.native import Native
 from producers.rates import Rates
 from producers.webhook import create_app
 from shared.errors import RateLimited, TemporaryFailure, Unauthorized
-from shared.stream.arrivals import Arrivals
-from shared.stream.rate_limit import Bucket, Refusal, take
-from tests.conftest import free_port, wait_until
+from shared.stream.arrivals import Arrival, Arrivals, Bundle
+from shared.stream.rate_limit import Bucket, Refusal
+from tests.conftest import free_port, make_review, wait_until
 
 BODY = {"text": "cold", "external_id": "1", "created_at": "2026-03-01T00:00:00Z"}
 GOOD, BAD = {"Authorization": "Bearer secret"}, {"Authorization": "Bearer wrong"}
@@ -29,6 +29,12 @@ GOOD, BAD = {"Authorization": "Bearer secret"}, {"Authorization": "Bearer wrong"
 
 def bucket(name: str, size: float = 3, per_second: float = 0.001) -> Bucket:
     return Bucket(name, per_second, size)
+
+
+def take(server, requests):  # type: ignore[no-untyped-def]
+    """Per request None where it could pay, else its refusal."""
+    bundles = [Bundle(buckets=buckets) for buckets in requests]
+    return [one or None for one in Arrivals(server, 9, 9, None).take_many(bundles, 5)]
 
 
 def test_a_bucket_gives_its_size_at_once_then_tells_how_long_to_wait(server):
@@ -97,6 +103,21 @@ def test_a_bad_body_of_a_genuine_sender_counts_too(client):
     assert genuine.post("/reviews", json={}, headers=GOOD).status_code == 429
 
 
+def test_who_cannot_pay_stores_nothing_and_harms_no_other_of_the_write(server, store):
+    bundles = [Bundle([Arrival(r.id, r)], [bucket("a", 1)]) for r in map(make_review, range(2))]
+    other = make_review(2)
+    outcomes = Arrivals(server, 9, 9, None).take_many(
+        [*bundles, Bundle([Arrival(other.id, other)])], 5
+    )
+    assert outcomes[0] == outcomes[2] == ["new"] and isinstance(outcomes[1], Refusal)
+    assert store.counts()["stored"] == 2
+
+
+def test_paying_alone_waits_for_no_disk(server):
+    take(server, [[bucket("a")]])
+    assert "cmdstat_waitaof" not in server.info("commandstats")
+
+
 def test_zero_is_no_limit(client, server):
     assert set(codes(client(webhook_address_rate=0), 30, **GOOD)) == {202, 200}
     assert not server.keys("b:door:*")
@@ -129,7 +150,7 @@ def test_one_customer_of_ipv6_is_one_sender_and_mapped_addresses_are_ipv4(client
 
 def test_without_a_server_the_rates_refuse_nobody():
     away = redis.Redis(port=free_port(), retry=Retry(NoBackoff(), 0))
-    commit, rates = GroupCommit(Arrivals(away, 9, 9, None), away, 1), Rates(1, 1)
+    commit, rates = GroupCommit(Arrivals(away, 9, 9, None), 1), Rates(1, 1)
     doorway = Doorway({"": Native([], ["secret"])}, commit, rates, b"key")
     for _ in range(20):
         with pytest.raises(Unauthorized):
