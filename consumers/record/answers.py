@@ -144,6 +144,7 @@ class Priority(Frozen):
     theme: Theme
     score: float
     issues: int = Field(description="shown, and neither done nor judged to be no issue")
+    since: date = Field(description="day of the first of them in the period")
     mean_urgency: float = Field(description="low 1, normal 2, high 4")
     mean_recency: float = Field(description="0.5 ^ (age in days / 14), weighted by urgency")
     action: str | None = Field(description="the action that most of them ask for")

@@ -14,7 +14,7 @@ from consumers.record.schema import reviews
 from consumers.record.scope import Scope
 
 DEFAULT_DAYS = 30
-_LONGEST_BY_DAY = 92  # longer periods go by week
+_LONGEST_BY_DAY = 45  # longer periods go by week
 EPOCH = date(1970, 1, 1)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import ClauseElement, Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from consumers.record.rows import Counts, Row, Rows, rows_of
@@ -115,27 +115,34 @@ def _write(connection: Connection, new: dict[str, Rows], out: dict[str, Row]) ->
         (insert(issues), [row for rows in new.values() for row in rows.issues]),
         (insert(emotions), [row for rows in new.values() for row in rows.emotions]),
     ):
-        if values:
-            connection.execute(statement, values)
+        _execute(connection, statement, values)
 
 
 def _count(connection: Connection, counts: Counts) -> None:
     """Add the differences; a count of nothing has no row, as after a rebuild."""
-    rows = counts.rows()
-    if not rows:
-        return
+    rows = counts.rows()  # in one order, whoever writes
     dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     adding = dialect.insert(rollups)
     added = {name: rollups.c[name] + adding.excluded[name] for name in ("amount", "rated", "total")}
-    connection.execute(
-        adding.on_conflict_do_update(index_elements=_KEY, set_=added),
-        # In one order, whoever writes: PostgreSQL would otherwise see deadlocks.
-        sorted(rows, key=lambda row: [row[name] for name in _KEY]),
-    )
+    _execute(connection, adding.on_conflict_do_update(index_elements=_KEY, set_=added), rows)
     if fewer := {row["day"] for row in rows if row["amount"] < 0}:
         connection.execute(
             delete(rollups).where(rollups.c.day.in_(sorted(fewer)), rollups.c.amount == 0)
         )
+
+
+def _execute(connection: Connection, statement: ClauseElement, rows: Sequence[Row]) -> None:
+    """A statement for many rows of the same columns, none of which needs a conversion.
+
+    SQLAlchemy writes the statement and the driver takes the rows: half the time of giving both to
+    SQLAlchemy, which looks at each value.
+    """
+    if not rows:
+        return
+    compiled: Any = statement.compile(dialect=connection.dialect, column_keys=list(rows[0]))
+    names = compiled.positiontup
+    values: Any = [tuple(map(row.__getitem__, names)) for row in rows] if names else rows
+    connection.exec_driver_sql(str(compiled), values)
 
 
 def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -10,8 +10,9 @@ settled (done, or not an issue) do not count. It does not know daily counts.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
@@ -39,10 +40,12 @@ class _Weighed:
     issues: int = 0
     urgency: float = 0.0
     score: float = 0.0
+    by_age: Counter[int] = field(default_factory=Counter)
 
     def add(self, amount: int, urgency: int | None, age_days: int) -> None:
         weight = amount * _WEIGHTS[urgency]
         self.issues += amount
+        self.by_age[age_days] += amount
         self.urgency += weight
         self.score += weight * 0.5 ** (age_days / HALF_LIFE_DAYS)
 
@@ -63,15 +66,19 @@ def first(
         if weight.issues < 1:
             continue
         of_theme = [*inside, issues.c.theme == theme]
-        quote = connection.execute(_quote(of_theme)).one_or_none()
+        action = _first(told(connection, of_theme, issues.c.action, 1))
+        # A quote that shows why: of an issue that asks for this action, where there is one.
+        about = of_theme if action is None else [*of_theme, issues.c.action == action]
+        quote = connection.execute(_quote(about)).one_or_none()
         out.append(
             Priority(
                 theme=theme,
                 score=round(weight.score, 3),
                 issues=weight.issues,
+                since=period.until - timedelta(max(age for age, n in weight.by_age.items() if n)),
                 mean_urgency=round(weight.urgency / weight.issues, 3),
                 mean_recency=round(weight.score / weight.urgency, 3),
-                action=_first(told(connection, of_theme, issues.c.action, 1)),
+                action=action,
                 problem=_first(told(connection, of_theme, issues.c.problem, 1)),
                 quote=None if quote is None else quote.evidence,
                 review_id=None if quote is None else quote.review_id,

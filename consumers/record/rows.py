@@ -142,6 +142,9 @@ def stars(rating: float) -> str:
     return str(int(rating + 0.5))
 
 
+_ROLLUP = (*Key._fields, "amount", "rated", "total")
+
+
 class Counts:
     """Changes of `rollups`: key -> amount, rated, total. Old rows are taken off, new ones put on."""
 
@@ -171,10 +174,10 @@ class Counts:
             self.amount[Key(*where, "emotion", emotion)] += by
 
     def rows(self) -> list[Row]:
-        """What to add to `rollups`, less what cancels out; a total may change where no count does."""
+        """What to add to `rollups`, by key, less what cancels out; a total may change where no count does."""
         return [
-            {**key._asdict(), "amount": n, "rated": self.rated[key], "total": self.total[key]}
-            for key, n in self.amount.items()
+            dict(zip(_ROLLUP, (*key, n, self.rated[key], self.total[key]), strict=True))
+            for key, n in sorted(self.amount.items())
             if n or self.rated[key] or abs(self.total[key]) > 1e-9
         ]
 

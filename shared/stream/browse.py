@@ -15,7 +15,7 @@ import redis
 from shared.review import Analysis, Review
 from shared.stream.calls import call
 from shared.stream.days import SIZES, leaves_key, set_key
-from shared.stream.records import unpack_analysis, unpack_review
+from shared.stream.records import unpack_pair
 
 Pair = tuple[Review, Analysis | None]
 # Reviews that are fetched at once: some 0.5 MB and 5 ms.
@@ -144,9 +144,10 @@ class Browse:
         keys = [[prefix + i for i in ids] for prefix in ("b:r:", "b:a:")]
         reviews, analyses = self._many("MGET", keys)
         return [
-            (unpack_review(review), None if analysis is None else unpack_analysis(analysis, i))
+            pair
             for i, review, analysis in zip(ids, reviews, analyses, strict=True)
-            if review is not None and (analysis is not None or not self._analysed)
+            if review is not None
+            and ((pair := unpack_pair(i, review, analysis))[1] is not None or not self._analysed)
         ]
 
     def _many(self, command: str, calls: Iterable[Sequence[str]]) -> list:  # type: ignore[type-arg]

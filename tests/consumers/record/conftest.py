@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -66,8 +67,8 @@ def postgresql() -> Iterator[str]:
         yield url
     finally:
         engine.dispose()
-        server.terminate()
-        server.wait(30)
+        server.send_signal(signal.SIGINT)  # SIGTERM waits for connections that tests left open
+        server.wait(120)
         shutil.rmtree(folder, ignore_errors=True)
 
 

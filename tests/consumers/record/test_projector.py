@@ -156,12 +156,11 @@ def test_one_review_that_cannot_be_written_holds_up_no_other(database, store, se
 
 
 def test_a_projector_killed_at_any_point_goes_on_and_counts_nothing_twice(
-    record_settings, store, processes
+    record_settings, database, store, processes
 ):
     extra = {}
     if record_settings.database_url:
         extra["BEYOND_DATABASE_URL"] = record_settings.database_url.get_secret_value()
-    engine = open_database(record_settings)
     pairs = [p for p in synthetic(3000, 4) if p[1] is not None]
     for first in range(0, len(pairs), 60):
         some = pairs[first : first + 60]
@@ -169,16 +168,16 @@ def test_a_projector_killed_at_any_point_goes_on_and_counts_nothing_twice(
         store.save(some)
     for share in (0.1, 0.5):
         running = processes.spawn("python", "beyond.py", "record", **extra)
-        assert wait_until(lambda share=share: len(ids_of(engine)) > share * len(pairs))
+        assert wait_until(lambda share=share: len(ids_of(database)) > share * len(pairs))
         running.send_signal(signal.SIGKILL)
         running.wait()
         store.delete([r.id for r, _ in pairs[: int(share * 100)]])
     running = processes.spawn("python", "beyond.py", "record", "--once", **extra)
     assert running.wait(120) == 0
-    kept = everything(engine)
+    kept = everything(database)
     assert len(kept["reviews"]) == len(pairs) - 50
-    Projector(engine, store).rebuild(anew=True)
-    assert everything(engine) == kept
+    Projector(database, store).rebuild(anew=True)
+    assert everything(database) == kept
 
 
 def test_full_text_follows_a_rebuild(settings, store):
