@@ -52,6 +52,10 @@ class FellBehind(BeyondError):
     """Start over: what a reader of the feed has not seen yet is gone from it; the store has everything."""
 
 
+class RateLimited(Overloaded):
+    """Back off: this sender alone is too fast (HTTP 429 + Retry-After)."""
+
+
 class Unauthorized(BeyondError):
     """Refuse: signature or token missing or wrong (HTTP 401)."""
 

@@ -23,6 +23,7 @@ def record(once: bool, rebuild: bool) -> None:
     """
     from consumers.record.database import open_database
     from consumers.record.projector import Projector
+    from consumers.replies.drafts import draft_urgent
     from shared.stream.feed import Feed
     from shared.telemetry import configure
 
@@ -31,7 +32,7 @@ def record(once: bool, rebuild: bool) -> None:
     settings, connection, store = opened()
     Feed(connection).keep(settings.feed_entries)
     stop = threading.Event()
-    projector = Projector(open_database(settings), store, stop.is_set)
+    projector = Projector(open_database(settings), store, stop.is_set, draft_urgent)
     if rebuild:
         changed = projector.rebuild(anew=True) + projector.catch_up()
         click.echo(f"the record was made again: {changed} reviews")

@@ -19,7 +19,7 @@ from consumers.record.project import apply
 from consumers.record.rebuild import count_again, missing
 from consumers.record.schema import progress
 from shared.errors import FellBehind, TemporaryFailure
-from shared.stream.browse import Browse
+from shared.stream.browse import Browse, Pair
 from shared.stream.feed import Entry, Feed
 from shared.stream.store import Store
 from shared.telemetry import RECORD_LAG, REVIEWS_RECORDED, log
@@ -38,12 +38,17 @@ class Projector:
         engine: of open_database.
         store: what the record is made of.
         stopping: asked between two batches, also of a rebuild, which then stays unfinished.
+        news: told, in the same transaction, of each batch that the feed brought; not of a rebuild.
     """
 
     def __init__(
-        self, engine: Engine, store: Store, stopping: Callable[[], bool] = lambda: False
+        self,
+        engine: Engine,
+        store: Store,
+        stopping: Callable[[], bool] = lambda: False,
+        news: Callable[[Connection, Sequence[Pair]], object] = lambda connection, pairs: None,
     ) -> None:
-        self._engine, self._store, self._stopping = engine, store, stopping
+        self._engine, self._store, self._stopping, self._news = engine, store, stopping, news
         self._feed = Feed(store.connection)
         self._log = log("record")
 
@@ -108,7 +113,7 @@ class Projector:
             if self._stopping():
                 return changed
             with writing(self._engine, alone=True) as connection:
-                changed += self._refresh(connection, ids, anew)
+                changed += self._refresh(connection, ids, anew=anew)
         if anew:
             count_again(self._engine)
         with writing(self._engine, alone=True) as connection:
@@ -117,12 +122,14 @@ class Projector:
 
     def _apply(self, connection: Connection, entries: Sequence[Entry]) -> int:
         ids = dict.fromkeys(c.review_id for e in entries for c in e.changes)
-        changed = self._refresh(connection, list(ids), anew=False)
+        changed = self._refresh(connection, list(ids), news=True)
         _set_place(connection, entries[-1].id)
         RECORD_LAG.set(max(0.0, time.time() - entries[-1].at.timestamp()))
         return changed
 
-    def _refresh(self, connection: Connection, ids: Sequence[str], anew: bool) -> int:
+    def _refresh(
+        self, connection: Connection, ids: Sequence[str], anew: bool = False, news: bool = False
+    ) -> int:
         """Make the rows of these ids what the store says now; one that cannot be written holds up no other."""
         try:
             with connection.begin_nested():
@@ -130,12 +137,15 @@ class Projector:
                 gone = [i for i, pair in found.items() if pair is None]
                 pairs = [pair for pair in found.values() if pair is not None]
                 changed = apply(connection, pairs, gone, anew=anew)
+                if news:
+                    self._news(connection, pairs)
         except (TemporaryFailure, OperationalError):
             raise
         except (DBAPIError, ValueError, LookupError) as error:
             if len(ids) > 1:
                 half = len(ids) // 2
-                return sum(self._refresh(connection, p, anew) for p in (ids[:half], ids[half:]))
+                parts = (ids[:half], ids[half:])
+                return sum(self._refresh(connection, part, anew, news) for part in parts)
             self._log.error("review_not_recorded", review_id=ids[0], reason=type(error).__name__)
             return 0
         REVIEWS_RECORDED.inc(changed)

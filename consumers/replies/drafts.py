@@ -7,6 +7,7 @@ approved reply to where it belongs. Every function takes the reader's Scope and 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Literal
 
@@ -23,6 +24,8 @@ from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.review import Analysis, Review
 
 MAX_REPLY_CHARS = 4000
+# Older reviews come by an import; nobody waits for an answer to them.
+FRESH_SECONDS = 30 * 86400
 State = Literal["draft", "edited", "approved", "copied"]
 
 
@@ -47,17 +50,21 @@ def draft(connection: Connection, scope: Scope, review_id: str, now: int) -> Rep
 
 
 def draft_urgent(
-    connection: Connection, pairs: Iterable[tuple[Review, Analysis | None]], now: int
+    connection: Connection,
+    pairs: Iterable[tuple[Review, Analysis | None]],
+    now: int | None = None,
 ) -> int:
-    """Draft replies for those of the pairs that are urgent and have none. Call it where reviews are projected.
+    """Draft replies for those of the pairs that are urgent, fresh, and have none: what the projector calls.
 
     Returns:
         How many were drafted; reviews that cannot have one are passed over.
     """
+    now = int(time.time()) if now is None else now
     urgent = {
         review.id: (review, analysis)
         for review, analysis in pairs
         if analysis and analysis.insight and analysis.insight.urgency == "high"
+        if review.created_at.timestamp() > now - FRESH_SECONDS
     }
     if not urgent:
         return 0
