@@ -9,6 +9,7 @@ import base64
 import hashlib
 import re
 from datetime import UTC, datetime
+from itertools import repeat
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -208,7 +209,7 @@ class Emotions(Frozen):
     def negative_weight(self) -> float:
         """Sum of the negative labels' probabilities less that of the positive ones; > 0: the review leans negative."""
         weigh = self.probabilities.get
-        return sum(weigh(e, 0.0) for e in NEGATIVE) - sum(weigh(e, 0.0) for e in POSITIVE)
+        return sum(map(weigh, NEGATIVE, repeat(0.0))) - sum(map(weigh, POSITIVE, repeat(0.0)))
 
 
 class Issue(Frozen):

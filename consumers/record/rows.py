@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 from consumers.record.schema import issue_id
 from shared.review import Analysis, Issue, Review
-from shared.stream.browse import day_number
 
 LEVELS = {"low": 0, "normal": 1, "high": 2}
 Row = dict[str, Any]
@@ -57,7 +56,7 @@ def rows_of(review: Review, analysis: Analysis | None) -> Rows:
         "rating": review.rating,
         "language": review.language or "",
         "created_at": created,
-        "day": day_number(review.created_at),
+        "day": created // 86400,
         "dated": int(review.dated),
     }
     if analysis is None:
