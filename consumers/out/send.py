@@ -123,6 +123,9 @@ def _letter(target: MailTarget, message: Message, host: str) -> EmailMessage:
     letter.set_content(message.text)
     if message.html is not None:
         letter.add_alternative(message.html, subtype="html")
+    for file in message.attachments:
+        main, _, sub = file.kind.partition("/")
+        letter.add_attachment(file.content, maintype=main, subtype=sub, filename=file.name)
     return letter
 
 
