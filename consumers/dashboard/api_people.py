@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from consumers.dashboard.access import Reader, Writer
 from consumers.dashboard.answering import Now, Reading, answer, engine_of, problems
 from consumers.dashboard.api_reviews import ReviewId
-from consumers.record.answers import Alert, AlertList, Reply, View, ViewList
+from consumers.record.answers_people import Alert, AlertList, Reply, View, ViewList
 from consumers.record.database import writing
 from consumers.record.filters import parse
 from consumers.record.queries import reply

@@ -47,6 +47,7 @@ def overview(found: Summary, risen: Sequence[Spike], meta: Meta, asked: Asked) -
         "themes": theme_rows(found.themes[:_THEMES]),
         "compared": found.reviews_before > 0,
         "urgent": found.urgent[:_URGENT],
+        "step": step,
         "volume_chart": charts.columns(
             f"Reviews by {step}",
             words.steps(days, found.step, [float(p.reviews) for p in found.trend]),

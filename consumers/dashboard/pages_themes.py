@@ -53,7 +53,7 @@ def one_theme(
             {
                 "business": b.business or "",
                 "issues": b.issues,
-                "rate": f"{b.share * 100:.0f}",
+                "rate": f"{b.share * 100:.1f}",
                 "scale": b.share / most,
                 "query": urlencode(
                     [*([("business", b.business)] if b.business else []), ("period", asked.period)]

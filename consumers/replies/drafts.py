@@ -13,7 +13,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from consumers.record.answers import Reply
+from consumers.record.answers_people import Reply
 from consumers.record.queries import reply as reply_of
 from consumers.record.schema import history, replies, voices
 from consumers.record.scope import Scope
