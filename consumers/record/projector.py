@@ -58,7 +58,10 @@ class Projector:
         self._log = log("record")
 
     def run(self) -> None:
-        """Follow the feed until `stopping`; where the server or the database is away, wait for it."""
+        """Follow the feed until `stopping`.
+
+        Where the server or the database is away, wait for it.
+        """
         while not self._stopping():
             try:
                 if self.step() is None:
@@ -156,7 +159,10 @@ class Projector:
     def _refresh(
         self, connection: Connection, ids: Sequence[str], anew: bool = False, news: bool = False
     ) -> int:
-        """Make the rows of these ids what the store says now; one that cannot be written holds up no other."""
+        """Make the rows of these ids what the store says now.
+
+        One that cannot be written holds up no other.
+        """
         try:
             with connection.begin_nested():
                 found = dict(zip(ids, self._store.pairs(ids), strict=True))
@@ -195,9 +201,9 @@ class Projector:
 
 
 def calm_collector() -> None:
-    """Look for cycles of garbage a hundred times less often: a batch makes many objects and no cycles.
+    """Look for cycles of garbage a hundred times less often.
 
-    For a process that only projects: a fifth of its time.
+    A batch makes many objects and no cycles; for a process that only projects it is a fifth of its time.
     """
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)

@@ -139,7 +139,10 @@ Key = tuple[int, str, str, str, str, str]
 
 
 class Counts:
-    """Changes of `rollups`: key -> amount, rated, total. Old rows are taken off, new ones put on."""
+    """Changes of `rollups`: key -> amount, rated, total.
+
+    Old rows are taken off, new ones put on.
+    """
 
     def __init__(self) -> None:
         self.amount: defaultdict[Key, int] = defaultdict(int)
@@ -167,7 +170,10 @@ class Counts:
             self.amount[(*where, "emotion", emotion)] += by
 
     def rows(self) -> list[Row]:
-        """What to add to `rollups`, by key, less what cancels out; a total may change where no count does."""
+        """What to add to `rollups`, by key, less what cancels out.
+
+        A total may change where no count does.
+        """
         rated, total = self.rated, self.total
         return [
             dict(zip(_ROLLUP, (*key, n, rated.get(key, 0), total.get(key, 0.0)), strict=True))

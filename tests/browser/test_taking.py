@@ -89,10 +89,10 @@ def test_a_theme_that_has_risen_is_told_with_its_test(open_page, risen):
 def test_what_customers_love_comes_after_the_page_and_without_scripts_by_a_link(open_page, risen):
     page = open_page("/?business=Risen")
     section = page.get_by_role("region", name="What customers love")
-    section.get_by_text("Friendly staff").wait_for()
+    section.get_by_text("Friendly staff", exact=True).wait_for()
     section.get_by_role("listitem").first.get_by_role("link").click()
     page.locator(".text").wait_for()
     plain = open_page("/?business=Risen", java_script_enabled=False)
     plain.get_by_role("link", name="Read it from the reviews").click()
     plain.get_by_role("heading", name="What customers love", level=1).wait_for()
-    plain.get_by_text("Friendly staff").wait_for()
+    plain.get_by_text("Friendly staff", exact=True).wait_for()
