@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import redis
@@ -91,7 +92,7 @@ ROLES: dict[str, tuple[Grant, ...]] = {
         Grant("zrem", _keys("%W~", f"rq:failed:{LIVE} rq:failed:{BACKFILL}")),
         Grant("sadd", _keys("%W~", "rq:queues")),
         Grant("get set del", _keys("~", "b:event:* b:backfill:*")),
-        Grant("xadd", _keys("%W~", "b:feed")),
+        Grant("xadd", "%W~b:feed"),
     ),
     # `beyond work`: reads reviews, saves analyses, lets old ones go; its own queues alone.
     "worker": (
@@ -103,7 +104,7 @@ ROLES: dict[str, tuple[Grant, ...]] = {
         Grant("hmget", _keys("%R~", "b:stats")),
         Grant("sscan scard", _keys("%R~", _INDEX)),
         Grant("incrby expire", _keys("~", "b:rate:*")),
-        Grant("xadd", _keys("%W~", "b:feed")),
+        Grant("xadd", "%W~b:feed"),
     ),
     # status, show, insights, export, record, API: all is to be read, nothing written.
     "reader": (Grant(f"{_SESSION} {_READ}", "%R~*"),),
@@ -168,6 +169,6 @@ def prepare(connection: redis.Redis) -> int:
     copy, total = connection.register_script(_COPY), 0
     stored = (review.id for review, _ in Browse(connection).oldest_first())
     while page := list(islice(stored, PAGE_REVIEWS)):
-        call(lambda page=page: copy(args=page))
+        call(partial(copy, args=page))
         total += len(page)
     return total
