@@ -21,7 +21,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from producers.doorway import Doorway, Taken
 from producers.platforms import platforms
 from producers.platforms.events import Delivery
-from shared.errors import InvalidReview, Malformed, Overloaded, TemporaryFailure, Unauthorized
+from shared.errors import (
+    Forbidden,
+    InvalidReview,
+    Malformed,
+    Overloaded,
+    TemporaryFailure,
+    Unauthorized,
+)
 from shared.review import MAX_TEXT_CHARS
 from shared.settings import Settings
 from shared.stream.arrivals import arrivals_of
@@ -32,6 +39,7 @@ PROBLEM = "application/problem+json"  # RFC 9457
 _TITLES = {
     400: "Bad request",
     401: "Unauthorized",
+    403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
     413: "Too large",
@@ -138,6 +146,8 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
         return taken
 
     def refusal(error: Exception) -> Response:
+        if isinstance(error, Forbidden):
+            return problem(403, str(error))
         if isinstance(error, Unauthorized):
             return problem(401, str(error), {"WWW-Authenticate": "Bearer"})
         if isinstance(error, InvalidReview):
@@ -158,7 +168,7 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
         200: {"model": Accepted, "description": "known already"},
         **{
             code: {"description": _TITLES[code], "content": {PROBLEM: {}}}
-            for code in (400, 401, 413, 415, 422, 503)
+            for code in (400, 401, 403, 413, 415, 422, 503)
         },
     }
 

@@ -32,6 +32,10 @@ class Unauthorized(BeyondError):
     """Refuse: signature or token missing or wrong (HTTP 401)."""
 
 
+class Forbidden(Unauthorized):
+    """Refuse: genuine, but its secret does not reach so far (HTTP 403)."""
+
+
 class Misconfigured(BeyondError):
     """Stop: a setting, file or installed package must change before the command can run."""
 

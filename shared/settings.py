@@ -153,6 +153,11 @@ class Settings(BaseSettings):
     platform_secrets: dict[str, list[SecretStr]] = Field(
         default={}, description='JSON: {"judgeme": ["new secret", "old secret"]}'
     )
+    tenants: dict[str, dict[str, list[SecretStr]]] = Field(
+        default={},
+        description="secrets that write one business's reviews alone, JSON: "
+        '{"Harbour Grill": {"token": ["..."], "webhook": ["whsec_..."], "judgeme": ["..."]}}',
+    )
     webhook_max_bytes: int = Field(default=256 * 1024, ge=1024)
     durable_seconds: float = Field(
         default=5, gt=0, description="how long a 202 may wait for the disk"

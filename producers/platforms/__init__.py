@@ -6,6 +6,8 @@ BEYOND_PLATFORMS. It is served once it has a secret, from either place, any numb
     BEYOND_PLATFORM_SECRETS='{"judgeme": ["new", "old"], "our-shop": ["..."]}'
     PLATFORMS/judgeme.secret          one secret per line
 
+Secrets that open one business's reviews alone: tenancy.py.
+
 To add a platform, write its description; only what no description can say needs a class with
 `verify` and `parse` (events.py), named in `platforms` below.
 """
@@ -16,10 +18,13 @@ import re
 import time
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from producers.platforms.events import Platform
 from producers.platforms.mapping import Description, Mapping, read_description
 from producers.platforms.native import Native
 from producers.platforms.proofs import Clock
+from producers.platforms.tenancy import OWN_SCHEMA, with_tenants
 from shared.errors import Misconfigured
 from shared.settings import Settings
 
@@ -75,9 +80,17 @@ def platforms(settings: Settings, clock: Clock = time.time) -> dict[str, Platfor
     for name, path in known.items():
         if secrets := secrets_of(settings, name):
             served[name] = Mapping(name, read_description(path), secrets, clock)
-    if settings.webhook_secret or settings.webhook_token or not served:
+    if settings.webhook_secret or settings.webhook_token or not (served or settings.tenants):
         served[""] = Native(settings.webhook_secret, settings.webhook_token, clock)
-    return served
+
+    def make(name: str, secret: str) -> Platform:
+        if name in OWN_SCHEMA:
+            kept = SecretStr(secret)
+            signed, token = (None, kept) if name == "token" else (kept, None)
+            return Native(signed, token, clock)
+        return Mapping(name, read_description(known[name]), [secret], clock)
+
+    return with_tenants(served, settings, list(known), make)
 
 
 __all__ = ["Description", "Platform", "descriptions", "platforms", "secrets_of"]
