@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import unicodedata
 from typing import IO, Any
 
+from shared.inert import inert, inert_json
 from shared.review import Analysis, Review
 from shared.stream.store import Store
 
@@ -87,10 +89,15 @@ def export(store: Store, out: IO[str], form: str, pending: bool = False) -> int:
                 {k: _inert(v) for k, v in row.items()} for row in rows(review, analysis)
             )
         else:
-            out.write(json.dumps(record(review, analysis), ensure_ascii=False) + "\n")
+            out.write(inert_json(json.dumps(record(review, analysis), ensure_ascii=False)) + "\n")
     return count
 
 
 def _inert(value: Any) -> Any:
-    """A cell that no spreadsheet runs as a formula; an empty one stays empty."""
-    return "'" + value if isinstance(value, str) and value.startswith(_FORMULA) else value
+    """A cell that no spreadsheet runs as a formula and no terminal obeys; an empty one stays empty."""
+    if not isinstance(value, str):
+        return value
+    shown = inert(value)
+    # NFKC: a full-width = counts as one in some spreadsheets; leading blanks are skipped by some.
+    start = unicodedata.normalize("NFKC", value[:40]).lstrip(" \u200b\u00a0\ufeff\n")
+    return "'" + shown if start.startswith(_FORMULA) else shown
