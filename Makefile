@@ -23,10 +23,12 @@ demo: install
 	@$(BIN)/beyond insights --limit 30
 	@echo "Try next:"
 	@echo "  export BEYOND_HOME=$(BEYOND_HOME); . $(VENV)/bin/activate"
+	@echo "  beyond dashboard                               # read them in your browser; or: make demo OPEN=1"
 	@echo "  beyond status"
 	@echo "  beyond export --format csv --out insights.csv"
 	@echo "  beyond backfill YOUR_REVIEWS.csv --map text=review,rating=stars && beyond work --burst"
 	@echo "  BEYOND_WEBHOOK_TOKEN=secret beyond webhook     # POST /reviews, docs at /docs"
+	@if [ -n "$(OPEN)" ]; then $(BIN)/beyond dashboard --open; fi
 
 test: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

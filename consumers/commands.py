@@ -1,12 +1,10 @@
-"""`beyond status`, `show`, `insights`, `failed`, `export`, `delete`: the reading side on the command line."""
+"""`beyond status`, `show`, `insights`, `failed`, `delete`: the reading side on the command line."""
 
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import click
@@ -72,10 +70,10 @@ def show(review_id: str) -> None:
     from consumers.export import record
 
     _, _, store = opened()
-    review, analysis = store.reviews([review_id])[0], store.analyses([review_id])[0]
-    if review is None:
+    found = store.pairs([review_id])[0]
+    if found is None:
         raise Misconfigured(f"no review with the id {review_id}")
-    told = json.dumps(record(review, analysis), ensure_ascii=False, indent=2)
+    told = json.dumps(record(*found), ensure_ascii=False, indent=2)
     click.echo(inert_json(told))
 
 
@@ -119,30 +117,6 @@ def insights(limit: int) -> None:
         ["review", "emotions, urgency", "theme", "what went wrong, and the quote", "what to do"],
         rows,
     )
-
-
-@click.command()
-@click.option(
-    "--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True
-)
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="file  [default: standard output]",
-)
-@click.option("--pending", is_flag=True, help="also reviews that wait for their analysis (jsonl)")
-@command
-def export(form: str, out: Path | None, pending: bool) -> None:
-    """All analysed reviews, oldest first."""
-    from consumers.export import export as write
-
-    _, _, store = opened()
-    if out is None:
-        count = write(store, sys.stdout, form, pending)
-    else:
-        with out.open("w", encoding="utf-8", newline="") as stream:
-            count = write(store, stream, form, pending)
-    click.echo(f"{count} reviews exported", err=True)
 
 
 @click.command()

@@ -44,6 +44,7 @@ _ORDERS = (
     r"\b(?:every|public|money|closed|inspector|poisoned)\b",
     r"\b(?:say|write) ['\"“‘][^'\"”’]{3,60}['\"”’](?: exactly| now|\.|\n|$)",
     r"\b(?:decode|rot13|base64|read backwards|pig ?latin)\b|\bdo so now\b|\bsay that sentence\b",
+    r"(?:^|[.!?]\s+)promise to (?:pay|refund|give|compensate)\b|\bsay it now\b|\breaders of this reply\b",
     r"\b(?:put|add|place)\b.{0,60}?\b(?:in(?:to)?|to) (?:the|your|every) (?:action|output|evidence|field)",
 )
 _FORMS = (

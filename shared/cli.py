@@ -48,13 +48,15 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def opened(**overrides: Any) -> tuple[Settings, Any, Any]:
-    """Settings, a server connection, and the Store on it; logging configured."""
+    """Settings, a server connection, and the Store on it; logging and redaction as the settings say."""
+    from shared.privacy import follow
     from shared.stream.broker import connect
     from shared.stream.store import store_of
     from shared.telemetry import configure
 
     settings = load_settings(**overrides)
     configure(settings.log_format, settings.log_level)
+    follow(settings.privacy)
     connection = connect(settings)
     return settings, connection, store_of(settings, connection)
 

@@ -16,6 +16,26 @@ class Malformed(InvalidReview):
     """Reject before any review is seen: the body has no form that can be read (HTTP 400, not 422)."""
 
 
+class InvalidRequest(BeyondError):
+    """Reject: a parameter or field of a request has no meaning; the text names it (HTTP 400)."""
+
+
+class NotFound(BeyondError):
+    """Reject: there is no such thing, or not for this reader (HTTP 404)."""
+
+
+class Forbidden(BeyondError):
+    """Refuse: signed in, or proven genuine, but not for this (HTTP 403)."""
+
+
+class Conflict(BeyondError):
+    """Reject: not in the state that it is in now (HTTP 409)."""
+
+
+class Stale(Conflict):
+    """Reject: someone changed it meanwhile; read it again (HTTP 412)."""
+
+
 class TemporaryFailure(BeyondError):
     """Retry: the same call may succeed later (HTTP 503)."""
 
@@ -28,12 +48,16 @@ class Overloaded(TemporaryFailure):
         self.retry_after_seconds = retry_after_seconds
 
 
+class FellBehind(BeyondError):
+    """Start over: what a reader of the feed has not seen yet is gone from it; the store has everything."""
+
+
+class RateLimited(Overloaded):
+    """Back off: this sender alone is too fast (HTTP 429 + Retry-After)."""
+
+
 class Unauthorized(BeyondError):
     """Refuse: signature or token missing or wrong (HTTP 401)."""
-
-
-class Forbidden(Unauthorized):
-    """Refuse: genuine, but its secret does not reach so far (HTTP 403)."""
 
 
 class Misconfigured(BeyondError):

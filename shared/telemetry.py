@@ -92,6 +92,18 @@ QUEUE_DEPTH = gauge(
     "`backfill` is a file being worked off.",
     "queue",
 )
+REVIEWS_RECORDED = counter(
+    "beyond_record_reviews_total",
+    "Reviews that the projector added to the record, changed in it or removed from it.",
+    "Flat while reviews come in: `beyond record` does not run, or its database is away; its log says "
+    "which.",
+)
+RECORD_LAG = gauge(
+    "beyond_record_lag_seconds",
+    "Age of the change that the projector wrote last, when it wrote it; 0 when it has all.",
+    "Grows for minutes: the record's database is slow (its disk, or a PostgreSQL far away), or a "
+    "rebuild runs. Pages are as old as this says; nothing is lost.",
+)
 REQUEST_SECONDS = histogram(
     "beyond_webhook_seconds",
     "Seconds from a request to its answer, by HTTP status. A 202 waits until the review is on disk.",
@@ -100,6 +112,14 @@ REQUEST_SECONDS = histogram(
     "status",
     # Platforms give up after 3-10 s; 5 s is the default BEYOND_DURABLE_SECONDS.
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+COMMIT_DELIVERIES = histogram(
+    "beyond_webhook_commit_deliveries",
+    "Deliveries that one write of the webhook stored together.",
+    "Always 1 while answers are slow: the time is lost before the write (CPU), not on the disk. Near "
+    "64: the server's disk is slower than what arrives; look at beyond_webhook_seconds.",
+    # Powers of four up to what one write may hold (producers/group_commit.py).
+    buckets=(1, 4, 16, 64),
 )
 
 

@@ -103,6 +103,7 @@ emotions = Table(
     Column("created_at", BigInteger, nullable=False),
     PrimaryKeyConstraint("review_id", "emotion"),
     Index("emotions_newest", "emotion", "created_at", "review_id"),
+    sqlite_with_rowid=False,
 )
 
 # Daily counts: what overview pages read, whose cost does not grow with the number of reviews.
@@ -123,6 +124,7 @@ rollups = Table(
     Column("total", Float, nullable=False, default=0),
     PrimaryKeyConstraint("business", "kind", "day", "value", "source", "category"),
     Index("rollups_kind", "kind", "day"),
+    sqlite_with_rowid=False,
 )
 
 # How far the feed was applied: one row, the id of the stream's entry.
@@ -211,11 +213,27 @@ alerts = Table(
     people,
     Column("id", String(40), primary_key=True),  # rule and what it spoke of: sent once
     Column("rule", String(100), nullable=False),
+    Column("about", Text, nullable=False, default=""),  # e.g. a review's id
     Column("business", String(200), nullable=False, default=""),
     Column("text", Text, nullable=False),
     Column("raised_at", BigInteger, nullable=False, index=True),
     Column("acknowledged_at", BigInteger),
     Column("acknowledged_by", String(100)),
+)
+# Messages on their way to targets (consumers/out/), and those that did not arrive.
+outbox = Table(
+    "outbox",
+    people,
+    Column("message_id", String(80), nullable=False),
+    Column("target", String(40), nullable=False),  # a name in the alerts file
+    Column("message", Text, nullable=False),  # JSON
+    Column("state", String(10), nullable=False),  # "waiting", "sent", "dead"
+    Column("tries", SmallInteger, nullable=False, default=0),
+    Column("next_at", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False, default=""),  # of the last failed try
+    Column("created_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("message_id", "target"),
+    Index("outbox_due", "state", "next_at"),
 )
 tokens = Table(
     "tokens",

@@ -10,7 +10,7 @@ another's and replace or delete it. It does not know schemes of proof, HTTP or s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
@@ -19,8 +19,8 @@ from producers.platforms.events import Delivery, Event, Platform
 from shared.errors import Forbidden, Misconfigured, Unauthorized
 from shared.settings import Settings
 
-# A platform that proves with the given secret alone; the first argument is a name of BEYOND_TENANTS.
-Make = Callable[[str, str], Platform]
+# A platform that is proved by any of the given secrets.
+Make = Callable[[Sequence[str]], Platform]
 OWN_SCHEMA = ("token", "webhook")
 
 
@@ -92,16 +92,35 @@ def _external_id(fields: Mapping[str, Any], business: str) -> str:
     return f"{quote(business, safe=' &')}/{own}"
 
 
-def with_tenants(
-    served: Mapping[str, Platform], settings: Settings, known: Sequence[str], make: Make
-) -> dict[str, Platform]:
-    """The platforms with the tenants' secrets beside everyone's; `known` are the names there are.
+def scoped(
+    everyone: Platform | None, settings: Settings, ways: Mapping[str, Make]
+) -> Platform | None:
+    """The platform for everyone's secrets and tenants' ones; None where it has neither.
+
+    Args:
+        everyone: it with the secrets that write all businesses' reviews.
+        settings: `tenants`.
+        ways: names of BEYOND_TENANTS that lead to this platform, and how it is made with a secret.
 
     Raises:
-        Misconfigured: a tenant names no platform, has an empty secret or one of the wrong form, or
-            two have the same.
+        Misconfigured: a secret is of the wrong form.
     """
-    tenants: dict[str, list[Tenant]] = {}
+    found = [
+        Tenant(business, make([secret.get_secret_value()]))
+        for business, by_name in settings.tenants.items()
+        for name, make in ways.items()
+        for secret in by_name.get(name, [])
+    ]
+    return Scoped(everyone, found) if found else everyone
+
+
+def check_tenants(settings: Settings, known: Collection[str]) -> None:
+    """Look at BEYOND_TENANTS as a whole; `known` are the platforms there are.
+
+    Raises:
+        Misconfigured: a tenant has no name or names no platform, or a secret is empty or two
+            tenants'.
+    """
     owners: dict[str, str] = {}
     for business, by_name in settings.tenants.items():
         if not 0 < len(business.strip()) <= 100:
@@ -119,7 +138,3 @@ def with_tenants(
                     raise Misconfigured(
                         f"BEYOND_TENANTS: {business}: a secret of {name} is empty or another's as well"
                     )
-                served_as = "" if name in OWN_SCHEMA else name
-                tenants.setdefault(served_as, []).append(Tenant(business, make(name, secret)))
-    scoped = {name: Scoped(served.get(name), found) for name, found in tenants.items()}
-    return {**served, **scoped}

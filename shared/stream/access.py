@@ -79,6 +79,10 @@ _READ = (
     "xrange xrevrange xread xlen xinfo|stream xinfo|groups"
 )
 
+_FOLLOW = "exists xrange xrevrange xread xlen xinfo|stream xinfo|groups"
+# What every script appends to the feed (lua.py: TELL).
+_TELL = (Grant("xadd", "%W~b:feed"), Grant("get", "%R~b:feed:most"))
+
 ROLES: dict[str, tuple[Grant, ...]] = {
     # Webhook, backfill, poll: store, replace and delete reviews, enqueue. Reads no text, takes no job.
     "producer": (
@@ -91,8 +95,8 @@ ROLES: dict[str, tuple[Grant, ...]] = {
         Grant("hmget hset del", _keys("~", "rq:job:*")),
         Grant("zrem", _keys("%W~", f"rq:failed:{LIVE} rq:failed:{BACKFILL}")),
         Grant("sadd", _keys("%W~", "rq:queues")),
-        Grant("get set del", _keys("~", "b:event:* b:backfill:*")),
-        Grant("xadd", "%W~b:feed"),
+        Grant("get set del", _keys("~", "b:event:* b:backfill:* b:door:*")),
+        *_TELL,
     ),
     # `beyond work`: reads reviews, saves analyses, lets old ones go; its own queues alone.
     "worker": (
@@ -104,10 +108,21 @@ ROLES: dict[str, tuple[Grant, ...]] = {
         Grant("hmget", _keys("%R~", "b:stats")),
         Grant("sscan scard", _keys("%R~", _INDEX)),
         Grant("incrby expire", _keys("~", "b:rate:*")),
-        Grant("xadd", "%W~b:feed"),
+        *_TELL,
+        # The record that `beyond work` keeps beside its workers.
+        Grant(f"get mget {_FOLLOW}", _keys("%R~", "b:r:* b:a:* b:feed b:feed:most")),
+        Grant("set", "%W~b:feed:most"),
     ),
-    # status, show, insights, export, record, API: all is to be read, nothing written.
+    # status, show, insights, export: all is to be read, nothing written.
     "reader": (Grant(f"{_SESSION} {_READ}", "%R~*"),),
+    # `beyond record`, `feed --group` and `dashboard`: as reader; and where they are in the feed, and
+    # what people say of issues.
+    "record": (
+        Grant(f"{_SESSION} {_READ}", "%R~*"),
+        Grant("xreadgroup xack xautoclaim xgroup|create xgroup|setid xinfo|groups", "~b:feed"),
+        Grant("set", "%W~b:feed:most"),
+        Grant("hset hdel hgetall", _keys("~", "b:verdicts")),
+    ),
     # sample, schedule and the worker of the queue `training`: reads reviews, writes none.
     "trainer": (
         Grant(_SESSION),
@@ -116,6 +131,7 @@ ROLES: dict[str, tuple[Grant, ...]] = {
             "get mget getrange exists hgetall hget hkeys sscan scard",
             _keys("%R~", f"b:r:* b:a:* b:sizes b:stats {_INDEX}"),
         ),
+        *_TELL,
         Grant("llen", _keys("%R~", f"rq:queue:{LIVE} rq:queue:{BACKFILL}")),
         # redis-py's lock names its key to its scripts: the right to run them belongs to that key.
         Grant("evalsha set get del exists pexpire pttl", _keys("~", "b:training:*")),

@@ -27,7 +27,7 @@ from shared.stream.access import NAMES, acl_file, prepare
 )
 @command
 def acl(out: Path | None, preparing: bool) -> None:
-    """Print the server's ACL file: users producer, worker, reader, trainer, admin.
+    """Print the server's ACL file: users producer, worker, reader, record, trainer, admin.
 
     Start the server with `--aclfile FILE`, run `beyond acl --prepare` once as admin, then give each
     program its own user: BEYOND_REDIS_URL=rediss://producer:PASSWORD@HOST:6379/0.

@@ -1,4 +1,4 @@
-"""How a worker is started: commands, and the environment that tells it where the server is.
+"""How workers and the projector are started: commands, and the environment that tells it where the server is.
 
 A URL may hold a password, and every user of a machine can read command lines: so it is handed on in
 the environment alone. It does not know what workers do.
@@ -19,6 +19,11 @@ QUEUES = (LIVE, BACKFILL)
 def worker_command(queues: Sequence[str] = QUEUES) -> list[str]:
     """One worker on whatever server the settings name, Sentinel and the embedded one included."""
     return [sys.executable, "-m", "workers.run", *queues]
+
+
+def record_command(*options: str) -> list[str]:
+    """The projector of the record (consumers/record/)."""
+    return [sys.executable, "-m", "beyond", "record", *options]
 
 
 def worker_environment(settings: Settings, **more: str) -> dict[str, str]:

@@ -24,7 +24,7 @@ from shared.stream.browse import Browse
 from shared.stream.calls import call
 from shared.stream.memory import MemoryGuard
 from shared.stream.names import BACKFILL, LIVE, queue_key
-from shared.stream.records import pack_analysis, unpack_analysis, unpack_review
+from shared.stream.records import pack_analyses, unpack_pair, unpack_review
 from shared.stream.scripts import DELETE, KNOWN, PENDING, PUT, SAVE
 from shared.stream.status import in_force
 from shared.stream.writing import durably, put_arguments, too_many
@@ -99,10 +99,10 @@ class Store:
         Returns:
             How many were saved.
         """
+        pairs = list(pairs)
         args: list[object] = []
-        for review, analysis in pairs:
-            version = bytes.fromhex(review.version)
-            args += [review.id, version, pack_analysis(version, analysis)]
+        for (review, _), packed in zip(pairs, pack_analyses(pairs), strict=True):
+            args += [review.id, *packed]
         return int(self._run(self._save, args)) if args else 0
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -115,8 +115,18 @@ class Store:
 
     def analyses(self, ids: Sequence[str]) -> list[Analysis | None]:
         """Analyses by review id, None where there is none yet, same order."""
-        found = zip(ids, self._get("b:a:", ids), strict=True)
-        return [None if blob is None else unpack_analysis(blob, i) for i, blob in found]
+        return [pair and pair[1] for pair in self.pairs(ids)]
+
+    def pairs(self, ids: Sequence[str]) -> list[tuple[Review, Analysis | None] | None]:
+        """Reviews with their analyses by id, None where there is no review, same order. One command."""
+        if not ids:
+            return []
+        keys = [prefix + i for i in ids for prefix in ("b:r:", "b:a:")]
+        found = iter(call(lambda: self.connection.mget(keys)))
+        return [
+            None if review is None else unpack_pair(i, review, analysis)
+            for i, review, analysis in zip(ids, found, found, strict=True)
+        ]
 
     def all(self) -> Iterator[tuple[Review, Analysis | None]]:
         """Every review with its analysis, oldest first; see Browse.oldest_first for the exact order."""

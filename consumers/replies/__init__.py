@@ -1,0 +1,1 @@
+"""Public answers to reviews: composed of written parts, guarded, edited and approved by a person; never posted from here."""
