@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import os
 import ssl
+import stat
 import subprocess
 import sys
 import time
@@ -175,15 +176,25 @@ def release(home: Path) -> None:
 
 
 def socket_path(home: Path) -> Path:
-    """Where the embedded server listens; a short path in /tmp where `home` is too long for a unix socket (108 bytes)."""
+    """Where the embedded server listens; a short path in /tmp where `home` is too long for a unix socket (108 bytes).
+
+    Raises:
+        Misconfigured: that folder in /tmp is another user's, or open to others.
+    """
     path = home.resolve() / "valkey.sock"
     if len(os.fsencode(path)) <= 100:
         return path
     import hashlib
 
     short = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    folder = Path("/tmp") / f"beyond-{os.getuid()}"
+    folder = Path("/tmp") / f"beyond-{os.getuid()}"  # nosec B108: looked at below
     folder.mkdir(mode=0o700, exist_ok=True)
+    seen = folder.lstat()
+    if seen.st_uid != os.getuid() or not stat.S_ISDIR(seen.st_mode) or seen.st_mode & 0o077:
+        raise Misconfigured(
+            f"{folder} is not a private folder of yours: somebody else could listen there; "
+            "remove it, or choose a shorter BEYOND_HOME"
+        )
     return folder / f"{short}.sock"
 
 
