@@ -27,6 +27,7 @@ from producers.platforms.events import Delivery
 from producers.platforms.served import Served
 from producers.rates import Rates
 from shared.errors import (
+    Forbidden,
     InvalidReview,
     Malformed,
     Overloaded,
@@ -43,6 +44,7 @@ from shared.telemetry import QUEUE_DEPTH, log
 _TITLES = {
     400: "Bad request",
     401: "Unauthorized",
+    403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
     408: "Too slow",
@@ -153,7 +155,7 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
             return await taken_of(request, name, key)
         except Refused as error:
             return problem(error.status, str(error), _CLOSE)
-        except (Unauthorized, InvalidReview, TemporaryFailure) as error:
+        except (Unauthorized, Forbidden, InvalidReview, TemporaryFailure) as error:
             return refusal(error)
 
     async def taken_of(request: Request, name: str, key: str) -> list[Taken]:
@@ -176,6 +178,8 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
         return taken
 
     def refusal(error: Exception) -> Response:
+        if isinstance(error, Forbidden):
+            return problem(403, str(error))
         if isinstance(error, Unauthorized):
             return problem(401, str(error), {"WWW-Authenticate": "Bearer"})
         if isinstance(error, InvalidReview):
@@ -197,7 +201,7 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
         200: {"model": Accepted, "description": "known already"},
         **{
             code: {"description": _TITLES[code], "content": {PROBLEM: {}}}
-            for code in (400, 401, 408, 413, 415, 422, 429, 503)
+            for code in (400, 401, 403, 408, 413, 415, 422, 429, 503)
         },
     }
 
