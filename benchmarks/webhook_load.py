@@ -141,7 +141,10 @@ class Door:
 async def send(
     door: Door, work: list[Posting], rate: float, kills: tuple[float, ...] = ()
 ) -> float:
-    """Send each when it is due, from another address for each platform; returns the seconds it took."""
+    """Send each when it is due, from another address for each platform.
+
+    Returns the seconds it took.
+    """
     connectors = [
         aiohttp.TCPConnector(limit=0, local_addr=(f"127.0.0.{2 + i}", 0))
         for i in range(len(PLATFORMS))

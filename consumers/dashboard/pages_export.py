@@ -1,4 +1,7 @@
-"""The list's reviews as a file, by the filters of its address. It does not know rows or columns (consumers/export does)."""
+"""The list's reviews as a file, by the filters of its address.
+
+It does not know rows or columns (consumers/export does).
+"""
 
 from __future__ import annotations
 

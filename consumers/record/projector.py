@@ -57,7 +57,10 @@ class Projector:
         self._log = log("record")
 
     def run(self) -> None:
-        """Follow the feed until `stopping`; where the server or the database is away, wait for it."""
+        """Follow the feed until `stopping`.
+
+        Where the server or the database is away, wait for it.
+        """
         while not self._stopping():
             try:
                 if self.step() is None:
@@ -155,7 +158,10 @@ class Projector:
     def _refresh(
         self, connection: Connection, ids: Sequence[str], anew: bool = False, news: bool = False
     ) -> int:
-        """Make the rows of these ids what the store says now; one that cannot be written holds up no other."""
+        """Make the rows of these ids what the store says now.
+
+        One that cannot be written holds up no other.
+        """
         try:
             with connection.begin_nested():
                 found = dict(zip(ids, self._store.pairs(ids), strict=True))

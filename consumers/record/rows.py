@@ -145,7 +145,10 @@ _ROLLUP = (*Key._fields, "amount", "rated", "total")
 
 
 class Counts:
-    """Changes of `rollups`: key -> amount, rated, total. Old rows are taken off, new ones put on."""
+    """Changes of `rollups`: key -> amount, rated, total.
+
+    Old rows are taken off, new ones put on.
+    """
 
     def __init__(self) -> None:
         self.amount: Counter[Key] = Counter()
@@ -173,7 +176,10 @@ class Counts:
             self.amount[Key(*where, "emotion", emotion)] += by
 
     def rows(self) -> list[Row]:
-        """What to add to `rollups`, by key, less what cancels out; a total may change where no count does."""
+        """What to add to `rollups`, by key, less what cancels out.
+
+        A total may change where no count does.
+        """
         return [
             dict(zip(_ROLLUP, (*key, n, self.rated[key], self.total[key]), strict=True))
             for key, n in sorted(self.amount.items())

@@ -98,7 +98,10 @@ def matching(dialect: Dialect, words: str) -> ColumnElement[bool]:
 
 
 def _contain(dialect: Dialect, terms: list[str], joined: str) -> list[ColumnElement[bool]]:
-    """Conditions that look terms up in the index; those of unspaced scripts are looked for in the texts."""
+    """Conditions that look terms up in the index.
+
+    Those of unspaced scripts are looked for in the texts.
+    """
     written = reviews.c.text, func.coalesce(reviews.c.title, "")
     out: list[ColumnElement[bool]] = [
         or_(*(words.contains(term, autoescape=True) for words in written))

@@ -1,4 +1,7 @@
-"""`beyond reply`: draft, edit, check, approve; and how a business speaks. It does not post anything."""
+"""`beyond reply`: draft, edit, check, approve; and how a business speaks.
+
+It does not post anything.
+"""
 
 from __future__ import annotations
 

@@ -120,7 +120,10 @@ def _trade_told(issues: Sequence[Issue]) -> str:
 def _sentences(
     review_id: str, trade: str, issues: Sequence[Issue], mood: str, tone: str
 ) -> list[str]:
-    """Unfilled sentences in order. `brief` is `warm` without closing, and invites only where it is grave."""
+    """Unfilled sentences in order.
+
+    `brief` is `warm` without closing, and invites only where it is grave.
+    """
     everything = _parts()
     parts = everything["formal" if tone == "formal" else "warm"]
 

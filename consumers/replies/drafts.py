@@ -150,7 +150,10 @@ def mark_copied(connection: Connection, scope: Scope, review_id: str, now: int) 
 
 
 def voice_of(connection: Connection, business: str) -> Voice:
-    """How a business speaks ("": reviews that name none); warm and unsigned until it says otherwise."""
+    """How a business speaks ("": reviews that name none).
+
+    Warm and unsigned until it says otherwise.
+    """
     row = connection.execute(select(voices).where(voices.c.business == business)).one_or_none()
     return Voice() if row is None else Voice(row.tone, row.signature)
 

@@ -1,4 +1,7 @@
-"""A report as one HTML file: styles and charts inside, nothing fetched, everything escaped. It prints on A4."""
+"""A report as one HTML file: styles and charts inside, nothing fetched, everything escaped.
+
+It prints on A4.
+"""
 
 from __future__ import annotations
 
