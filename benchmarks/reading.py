@@ -29,7 +29,7 @@ from shared.stream.names import BACKFILL  # noqa: E402
 from shared.stream.store import Store  # noqa: E402
 from tests.consumers.record.filled import filled, synthetic  # noqa: E402
 
-CHUNK, PROJECTED = 64, 20_000
+CHUNK, PROJECTED = 64, 10_000
 
 
 def projector_rate(home: Path, count: int = PROJECTED) -> None:

@@ -21,7 +21,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from producers.doorway import Doorway, Taken
 from producers.group_commit import GroupCommit
-from producers.limits import Networks, Refused, Room, Timed, address_of
+from producers.limits import PROBLEM, Gate, Networks, Refused, Room, address_of
 from producers.platforms.events import Delivery
 from producers.platforms.served import Served
 from producers.rates import Rates
@@ -39,7 +39,6 @@ from shared.stream.arrivals import arrivals_of
 from shared.stream.store import store_of
 from shared.telemetry import QUEUE_DEPTH, log
 
-PROBLEM = "application/problem+json"  # RFC 9457
 _TITLES = {
     400: "Bad request",
     401: "Unauthorized",
@@ -134,15 +133,14 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
         commit.close()
 
     app = FastAPI(title="Beyond Sentiment", summary="Reviews in.", version="1", lifespan=lifespan)
-    app.add_middleware(Timed)
     if proxies := Networks(settings.trusted_proxies).names:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(proxies))
+    app.add_middleware(Gate, room=room)
     speak = log("webhook")
 
     async def receive(request: Request, name: str, key: str = "") -> list[Taken] | Response:
         try:
-            with room:
-                return await taken_of(request, name, key)
+            return await taken_of(request, name, key)
         except Refused as error:
             return problem(error.status, str(error), _CLOSE)
         except (Unauthorized, InvalidReview, TemporaryFailure) as error:

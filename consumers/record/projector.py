@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import chain
 
 from sqlalchemy import Connection, Engine, delete, insert, select
@@ -50,18 +51,36 @@ class Projector:
     ) -> None:
         self._engine, self._store, self._stopping, self._news = engine, store, stopping, news
         self._feed = Feed(store.connection)
+        # Entries that were read and not applied yet, and the place before them.
+        self._ahead: tuple[str | None, list[Entry]] = (None, [])
+        self._trouble: str | None = None
         self._log = log("record")
 
     def run(self) -> None:
-        """Follow the feed until `stopping`; where the server or the database is away, wait for it."""
+        """Follow the feed until `stopping`.
+
+        Where the server or the database is away, wait for it.
+        """
         while not self._stopping():
             try:
                 if self.step() is None:
                     RECORD_LAG.set(0)
                     self._feed.wait(self.place() or self._feed.last(), _WAIT_SECONDS)
             except (TemporaryFailure, OperationalError) as error:
-                self._log.warning("record_waits", reason=str(error).splitlines()[0])
+                self._say(f"the record waits: {str(error).splitlines()[0]}")
                 time.sleep(_AWAY_SECONDS)
+            else:
+                self._say(None)
+
+    def _say(self, trouble: str | None) -> None:
+        """Once for each trouble, in the log and in `beyond status`; None: it is over."""
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        if trouble:
+            self._log.warning("record_waits", reason=trouble)
+        with suppress(TemporaryFailure):  # perhaps it is the server that is away
+            self._store.warn("record", trouble)
 
     def catch_up(self) -> int:
         """Apply all that is there; how many reviews changed."""
@@ -82,7 +101,7 @@ class Projector:
         with writing(self._engine, alone=True) as connection:
             place = _place(connection)
             try:
-                entries = [] if place is None else _some(self._feed.after(place))
+                entries = [] if place is None else self._next(place)
             except FellBehind:
                 place = None
             if place is not None:
@@ -120,6 +139,15 @@ class Projector:
             _set_place(connection, last)
         return changed
 
+    def _next(self, place: str) -> list[Entry]:
+        """The entries after `place` that fill a batch."""
+        before, left = self._ahead
+        if before != place or not left:
+            left = self._feed.after(place)
+        some = _some(left)
+        self._ahead = (some[-1].id if some else place, left[len(some) :])
+        return some
+
     def _apply(self, connection: Connection, entries: Sequence[Entry]) -> int:
         ids = dict.fromkeys(c.review_id for e in entries for c in e.changes)
         changed = self._refresh(connection, list(ids), news=True)
@@ -130,7 +158,10 @@ class Projector:
     def _refresh(
         self, connection: Connection, ids: Sequence[str], anew: bool = False, news: bool = False
     ) -> int:
-        """Make the rows of these ids what the store says now; one that cannot be written holds up no other."""
+        """Make the rows of these ids what the store says now.
+
+        One that cannot be written holds up no other.
+        """
         try:
             with connection.begin_nested():
                 found = dict(zip(ids, self._store.pairs(ids), strict=True))
@@ -153,12 +184,12 @@ class Projector:
 
 
 def _some(entries: Sequence[Entry]) -> list[Entry]:
-    """The first entries, up to about a batch of reviews."""
+    """The first entries, up to about a batch of different reviews."""
     out: list[Entry] = []
-    reviews = 0
+    ids: set[str] = set()
     for entry in entries:
-        reviews += len(entry.changes)
-        if out and reviews > BATCH_REVIEWS:
+        ids.update(change.review_id for change in entry.changes)
+        if out and len(ids) > BATCH_REVIEWS:
             break
         out.append(entry)
     return out

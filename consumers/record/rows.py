@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 from consumers.record.schema import issue_id
 from shared.review import Analysis, Issue, Review
-from shared.stream.browse import day_number
 
 LEVELS = {"low": 0, "normal": 1, "high": 2}
 Row = dict[str, Any]
@@ -57,7 +56,7 @@ def rows_of(review: Review, analysis: Analysis | None) -> Rows:
         "rating": review.rating,
         "language": review.language or "",
         "created_at": created,
-        "day": day_number(review.created_at),
+        "day": created // 86400,
         "dated": int(review.dated),
     }
     if analysis is None:
@@ -146,7 +145,10 @@ _ROLLUP = (*Key._fields, "amount", "rated", "total")
 
 
 class Counts:
-    """Changes of `rollups`: key -> amount, rated, total. Old rows are taken off, new ones put on."""
+    """Changes of `rollups`: key -> amount, rated, total.
+
+    Old rows are taken off, new ones put on.
+    """
 
     def __init__(self) -> None:
         self.amount: Counter[Key] = Counter()
@@ -174,7 +176,10 @@ class Counts:
             self.amount[Key(*where, "emotion", emotion)] += by
 
     def rows(self) -> list[Row]:
-        """What to add to `rollups`, by key, less what cancels out; a total may change where no count does."""
+        """What to add to `rollups`, by key, less what cancels out.
+
+        A total may change where no count does.
+        """
         return [
             dict(zip(_ROLLUP, (*key, n, self.rated[key], self.total[key]), strict=True))
             for key, n in sorted(self.amount.items())

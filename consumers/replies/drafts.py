@@ -13,7 +13,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from consumers.record.answers import Reply
+from consumers.record.answers_people import Reply
 from consumers.record.queries import reply as reply_of
 from consumers.record.schema import history, replies, voices
 from consumers.record.scope import Scope
@@ -141,7 +141,10 @@ def mark_copied(connection: Connection, scope: Scope, review_id: str, now: int) 
 
 
 def voice_of(connection: Connection, business: str) -> Voice:
-    """How a business speaks ("": reviews that name none); warm and unsigned until it says otherwise."""
+    """How a business speaks ("": reviews that name none).
+
+    Warm and unsigned until it says otherwise.
+    """
     row = connection.execute(select(voices).where(voices.c.business == business)).one_or_none()
     return Voice() if row is None else Voice(row.tone, row.signature)
 

@@ -61,12 +61,17 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
+def counted(count: int, one: str) -> str:
+    """A number of things by their singular."""
+    return f"1 {one}" if count == 1 else f"{number(count)} {one}s"
+
+
 def headline(report: Report) -> str:
     """The period in two or three sentences."""
     told = report.summary
     if not told.reviews:
         return f"There are no reviews from {days(told.since, told.until)}. {_instead(report)}"
-    out = [f"{number(told.reviews)} reviews{_volume(report)}."]
+    out = [f"{counted(told.reviews, 'review')}{_volume(report)}."]
     if told.mean_rating is not None:
         out.append(f"Mean rating {told.mean_rating:.2f}{rating_change(report)}.")
     if report.pains:
@@ -102,7 +107,10 @@ def _volume(report: Report) -> str:
 
 
 def rating_change(report: Report) -> str:
-    """The rating's change with its interval, and whether chance explains it; begins with a comma."""
+    """The rating's change with its interval, and whether chance explains it.
+
+    Begins with a comma.
+    """
     change = report.summary.rating_change
     if change is None:
         return ", with nothing to compare it with"
@@ -164,9 +172,8 @@ def why(first: Priority) -> str:
     recency = "recent" if first.mean_recency >= 0.6 else "spread over the period"
     if first.mean_recency < 0.35:
         recency = "mostly weeks ago"
-    times = "1 open complaint" if first.issues == 1 else f"{number(first.issues)} open complaints"
     return (
-        f"{times}, {urgency}, {recency} "
+        f"{counted(first.issues, 'open complaint')}, {urgency}, {recency} "
         f"({first.issues} × {first.mean_urgency:.2f} × {first.mean_recency:.2f} = {first.score:.1f})"
     )
 
@@ -220,5 +227,5 @@ def method(report: Report) -> list[str]:
         "Who writes a review is not a fair draw of who came.",
     ]
     if told.waiting:
-        out.insert(1, f"{number(told.waiting)} reviews still wait for their analysis.")
+        out.insert(1, f"Not analysed yet: {counted(told.waiting, 'review')}.")
     return out

@@ -36,7 +36,7 @@ def urgent(analysis: Analysis) -> Analysis:
 def reviewed(database):  # noqa: F811
     """(engine, id) of one analysed review of business `b`."""
     review = make_review(1)
-    problem = ("quality", "The food was cold when it was served.")
+    problem = ("quality", "Food was cold when it was served.")
     with writing(database) as connection:
         apply(connection, [(review, analysis_of(review, problem))])
     return database, review.id
