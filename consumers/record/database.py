@@ -50,7 +50,10 @@ def open_database(settings: Settings) -> Engine:
 
 def open_url(url: URL, steps: Mapping[int, Sequence[str]] = STEPS) -> Engine:
     """`open_database` for a URL; `steps` lead from older schema versions to this one."""
-    engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
+    # Errors name the statement without its values: those are reviews, and errors go into logs.
+    engine = create_engine(
+        url, pool_pre_ping=url.get_backend_name() != "sqlite", hide_parameters=True
+    )
     if engine.dialect.name == "sqlite":
         _listen(engine)
     try:
