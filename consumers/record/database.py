@@ -51,8 +51,12 @@ def open_database(settings: Settings) -> Engine:
 def open_url(url: URL, steps: Mapping[int, Sequence[str]] = STEPS) -> Engine:
     """`open_database` for a URL; `steps` lead from older schema versions to this one."""
     # Errors name the statement without its values: those are reviews, and errors go into logs.
+    # The connection used last is taken first: each has a cache of its own, one is warm enough.
     engine = create_engine(
-        url, pool_pre_ping=url.get_backend_name() != "sqlite", hide_parameters=True
+        url,
+        pool_pre_ping=url.get_backend_name() != "sqlite",
+        hide_parameters=True,
+        pool_use_lifo=True,
     )
     if engine.dialect.name == "sqlite":
         _listen(engine)
