@@ -38,7 +38,8 @@ def addresses(client: httpx.Client) -> dict[str, str]:
     review = client.get("/v1/reviews?theme=staff&limit=1").json()["reviews"][0]
     deep = client.get("/v1/reviews?limit=200").json()["next"]
     for _ in range(20):
-        deep = client.get("/v1/reviews", params={"limit": 200, "cursor": deep}).json()["next"]
+        page = client.get("/v1/reviews", params={"limit": 200, "cursor": deep}).json()
+        deep = page["next"] or deep
     year = f"{int(last[:4]) - 1}{last[4:]}"
     b = httpx.QueryParams({"business": business})
     sides = httpx.QueryParams({"left": f"business={business}", "right": ""})
@@ -131,31 +132,35 @@ def served(home: Path) -> tuple[subprocess.Popen[str], str]:
     raise SystemExit("the dashboard did not start")
 
 
+def print_routes(home: Path, runs: int) -> None:
+    """The table of every route and page, and the dashboard's memory after it."""
+    engine = open_database(Settings(home=home))
+    with writing(engine) as connection:
+        _, secret = create_token(connection, "benchmark", "admin", None, time.time())
+    engine.dispose()
+    process, address = served(home)
+    try:
+        headers = {"Authorization": f"Bearer {secret}"}
+        with httpx.Client(base_url=address, headers=headers, timeout=120) as client:
+            count = client.get("/v1/meta").json()["reviews"]
+            print(f"{count:,} reviews; milliseconds to the first byte, {runs} runs each")
+            for name, p50, p95, cpu in measure(client, process.pid, runs):
+                told = f"p50 {p50:7.1f}  p95 {p95:7.1f}  CPU {cpu:6.1f}"
+                print(f"{name:<32} {told}", flush=True)
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        kib = int(re.search(r"VmRSS:\s+(\d+)", status).group(1))  # type: ignore[union-attr]
+        print(f"resident memory of the dashboard: {kib / 1024:.0f} MiB")
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("home", type=Path)
     parser.add_argument("--runs", type=int, default=30)
     options = parser.parse_args()
-    engine = open_database(Settings(home=options.home))
-    with writing(engine) as connection:
-        identity, secret = create_token(connection, "benchmark", "admin", None, time.time())
-    process, address = served(options.home)
-    try:
-        headers = {"Authorization": f"Bearer {secret}"}
-        with httpx.Client(base_url=address, headers=headers, timeout=120) as client:
-            count = client.get("/v1/meta").json()["reviews"]
-            print(f"{count:,} reviews; milliseconds to the first byte, {options.runs} runs each")
-            for name, p50, p95, cpu in measure(client, process.pid, options.runs):
-                told = f"p50 {p50:7.1f}  p95 {p95:7.1f}  CPU {cpu:6.1f}"
-                print(f"{name:<32} {told}", flush=True)
-        status = Path(f"/proc/{process.pid}/status")
-        if status.exists():
-            kib = int(re.search(r"VmRSS:\s+(\d+)", status.read_text()).group(1))  # type: ignore[union-attr]
-            print(f"resident memory of the dashboard: {kib / 1024:.0f} MiB")
-    finally:
-        process.terminate()
-        process.wait(30)
-        engine.dispose()
+    print_routes(options.home, options.runs)
 
 
 if __name__ == "__main__":
