@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from datetime import date
 
-from consumers.record.answers import Interval, Priority, ThemeDetail
+from consumers.record.answers import Interval, Priority
 from consumers.record.queries_first import HALF_LIFE_DAYS
-from consumers.report.gather import EmotionCount, Report
+from consumers.report.gather import EmotionCount, Pain, Report
 from consumers.topics.rising import Spike
 
 TITLES = {
@@ -175,13 +175,11 @@ def why(first: Priority) -> str:
     )
 
 
-def problem(pain: ThemeDetail) -> str:
+def problem(pain: Pain) -> str:
     """What most of a theme's issues tell."""
-    if not pain.problems:
-        return ""
-    most = pain.problems[0]
-    if most.issues < 2:
-        return most.text
+    most = pain.problem
+    if most is None or most.issues < 2:
+        return most.text if most else ""
     return f"Most often: {most.text.rstrip('.')} ({most.issues})."
 
 
