@@ -32,6 +32,8 @@ TITLES = {
     "other": "Other",
 }
 _QUOTE_CHARS, _NAMES = 180, 8
+# An interval that allows five times as much says nothing that a reader could use.
+_VAGUE = 5
 
 
 def title(theme: str) -> str:
@@ -123,6 +125,8 @@ def count_change(change: Interval | None) -> str:
     """How the rate of issues or emotions a review changed, with its interval."""
     if change is None:
         return "nothing to compare with"
+    if clear(change) == 0 and change.high >= _VAGUE:
+        return "too few to compare"
     if clear(change) == 0:
         return f"no clear change ({_percent(change.low)} to {_percent(change.high)})"
     return f"{_percent(change.estimate)} per review ({_percent(change.low)} to {_percent(change.high)})"
