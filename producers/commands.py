@@ -160,11 +160,15 @@ class _Progress:
 @command
 def webhook(host: str, port: int) -> None:
     """Serve POST /reviews; documentation at /docs, metrics at /metrics."""
+    import contextlib
+
     import uvicorn
 
+    from producers.connections import door_config
     from producers.webhook import create_app
 
     settings, connection, _ = opened()
     app = create_app(settings, connection)
     click.echo(f"webhook on http://{host}:{port}/reviews (docs: /docs)", err=True)
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
+    with contextlib.suppress(KeyboardInterrupt):  # all that was under way is answered by then
+        uvicorn.Server(door_config(app, settings, host, port)).run()

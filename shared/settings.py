@@ -15,6 +15,7 @@ from pydantic import ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import Misconfigured
+from shared.privacy import REGIONS, Policy
 from shared.stream.lua import FEED_ENTRIES
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -49,7 +50,10 @@ MATCHER_BASE = "all-minilm-l6-v2"  # how manifests call what a matcher (shared/i
 
 
 class Settings(BaseSettings):
-    """Effective settings. Durations are in seconds. `preset` fills what the environment leaves unset."""
+    """Effective settings.
+
+    Durations are in seconds. `preset` fills what the environment leaves unset.
+    """
 
     model_config = SettingsConfigDict(env_prefix="BEYOND_", env_file=".env", extra="ignore")
 
@@ -64,6 +68,10 @@ class Settings(BaseSettings):
         default=None, description="redis://, rediss://, unix://, sentinel://; else embedded"
     )
 
+    role_passwords: dict[str, SecretStr] = Field(
+        default={},
+        description='of the server\'s users, for `beyond acl`; JSON: {"producer": "..."}',
+    )
     database_url: SecretStr | None = Field(
         default=None,
         description="of the record: postgresql://USER:PASSWORD@HOST/DATABASE; else SQLite under HOME",
@@ -140,6 +148,16 @@ class Settings(BaseSettings):
         default="", description="folder or hub:ORG/NAME of a PyTorch BLEURT checkpoint"
     )
 
+    redact: bool = Field(
+        default=True,
+        description="intake replaces e-mail addresses, phone and card numbers in texts",
+    )
+    phone_regions: str = Field(
+        default=",".join(REGIONS),
+        pattern=r"^[A-Z]{2}(,[A-Z]{2})*$",
+        description="countries whose phone numbers are found without their prefix",
+    )
+
     categories: dict[str, str] = Field(
         default={},
         description='trade of a source\'s reviews, JSON: {"yelp": "food"}; food, lodging, product, clothing, '
@@ -150,12 +168,36 @@ class Settings(BaseSettings):
     )
     webhook_token: SecretStr | None = Field(default=None, description="bearer token")
     platforms: Path | None = Field(
-        default=None, description="folder of your own platforms (NAME.toml) and NAME.secret files"
+        default=None,
+        description="folder of your own platforms (NAME.toml) and NAME.secret files; read again as they change",
     )
     platform_secrets: dict[str, list[SecretStr]] = Field(
         default={}, description='JSON: {"judgeme": ["new secret", "old secret"]}'
     )
+    tenants: dict[str, dict[str, list[SecretStr]]] = Field(
+        default={},
+        description="secrets that write one business's reviews alone, JSON: "
+        '{"Harbour Grill": {"token": ["..."], "webhook": ["whsec_..."], "judgeme": ["..."]}}',
+    )
     webhook_max_bytes: int = Field(default=256 * 1024, ge=1024)
+    webhook_waiting: int = Field(
+        default=500, ge=1, description="deliveries at work at once; more are answered 503"
+    )
+    webhook_seconds: float = Field(
+        default=10,
+        gt=0,
+        description="a request's headers must arrive within; then its body again",
+    )
+    webhook_address_rate: float = Field(
+        default=100, ge=0, description="requests per second of one address, 10 s at once; 0: any"
+    )
+    webhook_source_rate: float = Field(
+        default=500, ge=0, description="the same of one platform, genuine ones only"
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="addresses or networks, comma-separated, whose X-Forwarded-For is believed",
+    )
     durable_seconds: float = Field(
         default=5, gt=0, description="how long a 202 may wait for the disk"
     )
@@ -191,6 +233,11 @@ class Settings(BaseSettings):
             if not path.read_bytes():
                 path.write_bytes(secrets.token_bytes(32))
         return path.read_bytes()
+
+    @property
+    def privacy(self) -> Policy:
+        """What intake redacts (shared/privacy.py)."""
+        return Policy(self.redact, tuple(self.phone_regions.split(",")))
 
     def model_post_init(self, _context: Any) -> None:
         """Fill in the preset's values for whatever neither the environment nor the caller has set."""

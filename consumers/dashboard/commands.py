@@ -20,9 +20,12 @@ _LOCAL = ("127.0.0.1", "::1", "localhost")
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: the whole network")
 @click.option("--port", default=8800, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--open", "opens", is_flag=True, help="in your browser as well")
 @command
-def dashboard(host: str, port: int) -> None:
+def dashboard(host: str, port: int, opens: bool) -> None:
     """Serve the dashboard and its API (/v1, described by /v1/openapi.json)."""
+    import webbrowser
+
     import uvicorn
 
     from consumers.dashboard.app import Once, create_app
@@ -44,8 +47,12 @@ def dashboard(host: str, port: int) -> None:
             shown = "127.0.0.1" if host in _LOCAL else host
             address = f"http://{f'[{shown}]' if ':' in shown else shown}:{taken}"
             click.echo(f"Dashboard: {address}/  API: {address}/v1/openapi.json")
+            link = f"{address}/"
             if once is not None and host in _LOCAL:
-                click.echo(f"Sign in now, once, by this link: {address}/once/{once.code}")
+                link = f"{address}/once/{once.code}"
+                click.echo(f"Sign in now, once, by this link: {link}")
+            if opens:
+                webbrowser.open(link)
 
     app = create_app(settings, engine, connection, once=once)
     Server(

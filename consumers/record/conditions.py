@@ -11,7 +11,7 @@ import binascii
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
-from sqlalchemy import ColumnElement, Dialect, Select, and_, exists, or_, true, tuple_
+from sqlalchemy import ColumnElement, Dialect, Select, and_, exists, or_, select, true, tuple_
 
 from consumers.record.filters import Filters
 from consumers.record.schema import emotions, issue_state, issues, reviews
@@ -68,9 +68,11 @@ def of_reviews(filters: Filters, scope: Scope, dialect: Dialect) -> list[ColumnE
         felt = [emotions.c.review_id == row.id, emotions.c.emotion.in_(filters.emotion)]
         out.append(exists().where(*felt))
     if of_issue := _issue_parts(filters):
-        out.append(
-            exists().where(issues.c.review_id == row.id, issues.c.shown == 1, *of_issue),
-        )
+        if filters.status and "open" not in filters.status:  # few: start from them
+            settled = select(issues.c.review_id).where(issues.c.shown == 1, *of_issue)
+            out.append(row.id.in_(settled))
+        else:
+            out.append(exists().where(issues.c.review_id == row.id, issues.c.shown == 1, *of_issue))
     if filters.q:
         out.append(matching(dialect, filters.q))
     return out
@@ -118,11 +120,12 @@ def _issue_parts(filters: Filters) -> list[ColumnElement[bool]]:
         out.append(issues.c.confidence >= filters.min_confidence)
     if filters.status:
         state = issue_state.alias()  # the query around it may have joined the table itself
-        of_issue = state.c.issue_id == issues.c.id
-        touched = exists().where(of_issue, state.c.status.in_(filters.status))
-        # An issue that nobody touched is open and has no row.
-        closed = exists().where(of_issue, state.c.status.not_in(filters.status))
-        out.append(~closed if "open" in filters.status else touched)
+        if "open" in filters.status:  # an issue that nobody touched is open and has no row
+            closed = state.c.status.not_in(filters.status)
+            out.append(~exists().where(state.c.issue_id == issues.c.id, closed))
+        else:
+            touched = select(state.c.issue_id).where(state.c.status.in_(filters.status))
+            out.append(issues.c.id.in_(touched))
     return out
 
 

@@ -86,11 +86,12 @@ def _lock(connection: Connection) -> None:
 
 
 def _url(settings: Settings) -> URL:
-    if settings.database_url is None:
+    given = settings.database_url.get_secret_value() if settings.database_url else ""
+    if not given:
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         return URL.create("sqlite", database=str(record_path(settings)))
     try:
-        url = make_url(settings.database_url.get_secret_value())
+        url = make_url(given)
     except ArgumentError:
         url = URL.create("unreadable")
     if url.get_backend_name() not in {"postgresql", "postgres"}:

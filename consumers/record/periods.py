@@ -1,4 +1,7 @@
-"""A period of whole UTC days, the one before it, and its steps. It reads one row: the last day there is."""
+"""A period of whole UTC days, the one before it, and its steps.
+
+It reads one row: the last day there is.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from consumers.record.schema import reviews
 from consumers.record.scope import Scope
 
 DEFAULT_DAYS = 30
-_LONGEST_BY_DAY = 92  # longer periods go by week
+_LONGEST_BY_DAY = 45  # longer periods go by week
 EPOCH = date(1970, 1, 1)
 
 

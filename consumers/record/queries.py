@@ -13,15 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select
 
-from consumers.record.answers import (
-    Change,
-    IssuePage,
-    IssueRow,
-    Reply,
-    ReviewDetail,
-    ReviewPage,
-    ReviewRow,
-)
+from consumers.record.answers import IssuePage, IssueRow, ReviewDetail, ReviewPage, ReviewRow
+from consumers.record.answers_people import Change, Reply
 from consumers.record.conditions import (
     URGENCIES,
     moment,

@@ -10,8 +10,9 @@ settled (done, or not an issue) do not count. It does not know daily counts.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
@@ -31,6 +32,7 @@ _WEIGHTS = {None: 1, 0: 1, 1: 2, 2: 4}
 _SETTLED = ("done", "not an issue")
 # Sentences are counted over so many of a theme's newest issues: enough to know the most frequent.
 _NEWEST_ISSUES = 2000
+_MOST_SETTLED = 1_000_000
 
 
 @dataclass
@@ -38,10 +40,12 @@ class _Weighed:
     issues: int = 0
     urgency: float = 0.0
     score: float = 0.0
+    by_age: Counter[int] = field(default_factory=Counter)
 
     def add(self, amount: int, urgency: int | None, age_days: int) -> None:
         weight = amount * _WEIGHTS[urgency]
         self.issues += amount
+        self.by_age[age_days] += amount
         self.urgency += weight
         self.score += weight * 0.5 ** (age_days / HALF_LIFE_DAYS)
 
@@ -53,8 +57,8 @@ def first(
     inside = inside_period(scope, filters, period)
     last_day = period.numbers[1]
     weighed: dict[str, _Weighed] = defaultdict(_Weighed)
-    for sign, query in ((1, _groups(inside)), (-1, _settled(inside))):
-        for row in connection.execute(query):
+    for sign, query in ((1, _groups), (-1, _settled)):
+        for row in connection.execute(query(scope, filters, period)):
             weighed[row.theme].add(sign * row.amount, row.urgency, last_day - row.day)
     ranked = sorted(weighed.items(), key=lambda x: (-round(x[1].score, 6), x[0]))
     out = []
@@ -62,15 +66,19 @@ def first(
         if weight.issues < 1:
             continue
         of_theme = [*inside, issues.c.theme == theme]
-        quote = connection.execute(_quote(of_theme)).one_or_none()
+        action = _first(told(connection, of_theme, issues.c.action, 1))
+        # A quote that shows why: of an issue that asks for this action, where there is one.
+        about = of_theme if action is None else [*of_theme, issues.c.action == action]
+        quote = connection.execute(_quote(about)).one_or_none()
         out.append(
             Priority(
                 theme=theme,
                 score=round(weight.score, 3),
                 issues=weight.issues,
+                since=period.until - timedelta(max(age for age, n in weight.by_age.items() if n)),
                 mean_urgency=round(weight.urgency / weight.issues, 3),
                 mean_recency=round(weight.score / weight.urgency, 3),
-                action=_first(told(connection, of_theme, issues.c.action, 1)),
+                action=action,
                 problem=_first(told(connection, of_theme, issues.c.problem, 1)),
                 quote=None if quote is None else quote.evidence,
                 review_id=None if quote is None else quote.review_id,
@@ -80,15 +88,17 @@ def first(
 
 
 def inside_period(scope: Scope, filters: Filters, period: Period) -> list[ColumnElement[bool]]:
-    """Conditions over shown `issues`: the scope, business, source and category, the period's days."""
-    row = issues.c
+    """Conditions over shown `issues`: business, source and category, and the period in seconds.
+
+    Raises:
+        Forbidden: another business than the scope's is asked for.
+    """
     since, until = (number * 86400 for number in period.numbers)
-    out = [
-        row.shown == 1,
-        row.day.between(*period.numbers),
-        # The same in seconds: the theme's index has those.
-        row.created_at.between(since, until + 86399),
-    ]
+    return [*_of(scope, filters, issues.c), issues.c.created_at.between(since, until + 86399)]
+
+
+def _of(scope: Scope, filters: Filters, row: Any) -> list[ColumnElement[bool]]:
+    out = [row.shown == 1]
     if (business := scope.narrow(filters.business)) is not None:
         out.append(row.business == business)
     if filters.source:
@@ -110,16 +120,28 @@ def told(
     return [Told(text=row.text, issues=row.amount) for row in rows]
 
 
-def _groups(inside: list[ColumnElement[bool]]) -> Select[Any]:
+def _groups(scope: Scope, filters: Filters, period: Period) -> Select[Any]:
     row = issues.c
     query = select(row.theme, row.urgency, row.day, func.count().label("amount"))
-    return query.where(*inside).group_by(row.theme, row.urgency, row.day)
+    inside = [*_of(scope, filters, row), row.day.between(*period.numbers)]
+    return query.where(*inside).group_by(row.day, row.theme, row.urgency)
 
 
-def _settled(inside: list[ColumnElement[bool]]) -> Select[Any]:
-    of_issue = issue_state.c.issue_id == issues.c.id
-    query = _groups([*inside, issue_state.c.status.in_(_SETTLED)])
-    return query.select_from(issue_state.join(issues, of_issue))
+def _settled(scope: Scope, filters: Filters, period: Period) -> Select[Any]:
+    """The same of those that people settled: few, and found from their states.
+
+    The inner query's limit keeps the database from seeking them among all issues of the period.
+    """
+    state, row = issue_state.c, issues.c
+    some = (
+        select(row.theme, row.urgency, row.day, row.shown, row.business, row.source, row.category)
+        .where(row.id.in_(select(state.issue_id).where(state.status.in_(_SETTLED))))
+        .limit(_MOST_SETTLED)
+    )
+    inner = some.subquery()
+    query = select(inner.c.theme, inner.c.urgency, inner.c.day, func.count().label("amount"))
+    inside = [*_of(scope, filters, inner.c), inner.c.day.between(*period.numbers)]
+    return query.where(*inside).group_by(inner.c.day, inner.c.theme, inner.c.urgency)
 
 
 def _quote(inside: list[ColumnElement[bool]]) -> Select[Any]:

@@ -27,7 +27,7 @@ from consumers.record.rates import mean_difference, rate_ratio
 from consumers.record.scope import Scope
 from consumers.record.sums import Sums, by_day, sums
 
-_URGENT = 10
+MOST_URGENT = 10  # urgent reviews of a summary
 
 
 def summary(connection: Connection, scope: Scope, filters: Filters, today: date) -> Summary:
@@ -114,7 +114,7 @@ def _summary(
         urgency={name: urgency.get(str(n), 0) for n, name in enumerate(URGENCIES)},  # type: ignore[misc]
         themes=tuple(theme_counts(now, before)),
         first=tuple(first(connection, scope, filters, period)),
-        urgent=review_page(connection, scope, urgent, limit=_URGENT).reviews,
+        urgent=review_page(connection, scope, urgent, limit=MOST_URGENT).reviews,
     )
     return answer, now
 

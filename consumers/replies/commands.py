@@ -1,4 +1,7 @@
-"""`beyond reply`: draft, edit, check, approve; and how a business speaks. It does not post anything."""
+"""`beyond reply`: draft, edit, check, approve; and how a business speaks.
+
+It does not post anything.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from pathlib import Path
 import click
 from sqlalchemy import Connection
 
-from consumers.record.answers import Reply
+from consumers.record.answers_people import Reply
 from consumers.record.database import open_database, writing
 from consumers.record.scope import owner_scope
 from consumers.replies import drafts

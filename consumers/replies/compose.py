@@ -119,7 +119,10 @@ def _trade_told(issues: Sequence[Issue]) -> str:
 def _sentences(
     review_id: str, trade: str, issues: Sequence[Issue], mood: str, tone: str
 ) -> list[str]:
-    """Unfilled sentences in order. `brief` is `warm` without invitation and closing."""
+    """Unfilled sentences in order.
+
+    `brief` is `warm` without closing, and invites only where it is grave.
+    """
     everything = _parts()
     parts = everything["formal" if tone == "formal" else "warm"]
 
@@ -137,10 +140,10 @@ def _sentences(
         out.append(pick("action", own.get(theme) or everything["action"][theme]))
     else:
         out.append(pick("unclear", parts["unclear"][mood if mood in ("plain", "mixed") else "low"]))
+    if mood in parts["invitation"] and (tone != "brief" or mood == "grave"):
+        out.append(pick("invitation", parts["invitation"][mood]))
     if tone == "brief":
         return out
-    if mood in parts["invitation"]:
-        out.append(pick("invitation", parts["invitation"][mood]))
     closings = list(parts["closing"][mood])
     if trade in everything["place"]["trades"]:
         closings += parts["closing_place"].get(mood, [])

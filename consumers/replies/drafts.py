@@ -7,12 +7,13 @@ approved reply to where it belongs. Every function takes the reader's Scope and 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Literal
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from consumers.record.answers import Reply
+from consumers.record.answers_people import Reply
 from consumers.record.queries import reply as reply_of
 from consumers.record.schema import history, replies, voices
 from consumers.record.scope import Scope
@@ -23,6 +24,8 @@ from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.review import Analysis, Review
 
 MAX_REPLY_CHARS = 4000
+# Older reviews come by an import; nobody waits for an answer to them.
+FRESH_SECONDS = 30 * 86400
 State = Literal["draft", "edited", "approved", "copied"]
 
 
@@ -47,17 +50,21 @@ def draft(connection: Connection, scope: Scope, review_id: str, now: int) -> Rep
 
 
 def draft_urgent(
-    connection: Connection, pairs: Iterable[tuple[Review, Analysis | None]], now: int
+    connection: Connection,
+    pairs: Iterable[tuple[Review, Analysis | None]],
+    now: int | None = None,
 ) -> int:
-    """Draft replies for those of the pairs that are urgent and have none. Call it where reviews are projected.
+    """Draft replies for those of the pairs that are urgent, fresh, and have none: what the projector calls.
 
     Returns:
         How many were drafted; reviews that cannot have one are passed over.
     """
+    now = int(time.time()) if now is None else now
     urgent = {
         review.id: (review, analysis)
         for review, analysis in pairs
         if analysis and analysis.insight and analysis.insight.urgency == "high"
+        if review.created_at.timestamp() > now - FRESH_SECONDS
     }
     if not urgent:
         return 0
@@ -134,7 +141,10 @@ def mark_copied(connection: Connection, scope: Scope, review_id: str, now: int) 
 
 
 def voice_of(connection: Connection, business: str) -> Voice:
-    """How a business speaks ("": reviews that name none); warm and unsigned until it says otherwise."""
+    """How a business speaks ("": reviews that name none).
+
+    Warm and unsigned until it says otherwise.
+    """
     row = connection.execute(select(voices).where(voices.c.business == business)).one_or_none()
     return Voice() if row is None else Voice(row.tone, row.signature)
 

@@ -90,7 +90,7 @@ def gather(
     filters = filters.but(since=period.since, until=period.until)
     overview = summary(connection, scope, filters, today)
     hurting = [count for count in overview.themes if count.issues][:PAINS]
-    happy, unhappy = _texts(connection, scope, filters, period)
+    happy, unhappy = texts(connection, scope, filters, period)
     return Report(
         summary=overview,
         period=period,
@@ -121,10 +121,14 @@ def _pain(
     )
 
 
-def _texts(
-    connection: Connection, scope: Scope, filters: Filters, period: Period
+def texts(
+    connection: Connection,
+    scope: Scope,
+    filters: Filters,
+    period: Period,
+    most: tuple[int, int] = (HAPPY_TEXTS, UNHAPPY_TEXTS),
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """(id, text) of happy reviews of the period, and of unhappy ones; English, or of no known language."""
+    """(id, text) of happy reviews of the period, and of unhappy ones, at most so many; English, or of no known language."""
     row = reviews.c
     inside: list[ColumnElement[bool]] = [
         scope.limits(row.business),
@@ -138,8 +142,8 @@ def _texts(
     if filters.category:
         inside.append(row.category.in_(filters.category))
     sides = (
-        (or_(row.rating >= 4, and_(row.rating.is_(None), row.negative_weight < 0)), HAPPY_TEXTS),
-        (row.rating <= 3, UNHAPPY_TEXTS),
+        (or_(row.rating >= 4, and_(row.rating.is_(None), row.negative_weight < 0)), most[0]),
+        (row.rating <= 3, most[1]),
     )
     out = []
     for side, limit in sides:

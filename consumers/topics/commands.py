@@ -45,7 +45,10 @@ if TYPE_CHECKING:
 )
 @command
 def topics(days: int, limit: int, as_json: bool, hours: float | None) -> None:
-    """Recurring pain points beyond the list of themes, found among the record's issues; run it again at any time."""
+    """Recurring pain points beyond the list of themes, found among the record's issues.
+
+    Run it again at any time.
+    """
     from consumers.record.database import open_database
     from shared.settings import load_settings
     from shared.telemetry import configure

@@ -5,6 +5,11 @@ BEYOND_PLATFORMS. It is served once it has a secret, from either place, any numb
 
     BEYOND_PLATFORM_SECRETS='{"judgeme": ["new", "old"], "our-shop": ["..."]}'
     PLATFORMS/judgeme.secret          one secret per line
+    PLATFORMS/webhook.secret          the same of our own schema: whsec_... for signatures, else tokens
+
+The webhook looks at the files again while it runs (served.py).
+
+Secrets that open one business's reviews alone: tenancy.py.
 
 To add a platform, write its description; only what no description can say needs a class with
 `verify` and `parse` (events.py), named in `platforms` below.
@@ -14,12 +19,14 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from producers.platforms.events import Platform
 from producers.platforms.mapping import Description, Mapping, read_description
 from producers.platforms.native import Native
 from producers.platforms.proofs import Clock
+from producers.platforms.tenancy import check_tenants, scoped
 from shared.errors import Misconfigured
 from shared.settings import Settings
 
@@ -57,6 +64,41 @@ def secrets_of(settings: Settings, name: str) -> list[str]:
     return found
 
 
+def platform_of(settings: Settings, name: str, path: Path, clock: Clock) -> Platform | None:
+    """A described platform with its secrets; None where it has none.
+
+    Raises:
+        Misconfigured: its description or one of its secrets is wrong.
+    """
+
+    def made(secrets: Sequence[str]) -> Platform:
+        return Mapping(name, read_description(path), secrets, clock)
+
+    secrets = secrets_of(settings, name)
+    return scoped(made(secrets) if secrets else None, settings, {name: made})
+
+
+def native(settings: Settings, clock: Clock) -> Platform | None:
+    """Our own schema with its secrets and tokens; None where it has none.
+
+    Raises:
+        Misconfigured: one of them is wrong.
+    """
+    found = secrets_of(settings, "webhook")
+    signing = [s for s in found if s.startswith("whsec_")]
+    tokens = [s for s in found if not s.startswith("whsec_")]
+    if settings.webhook_secret:
+        signing.insert(0, settings.webhook_secret.get_secret_value())
+    if settings.webhook_token:
+        tokens.insert(0, settings.webhook_token.get_secret_value())
+    everyone = Native(signing, tokens, clock) if signing or tokens else None
+    ways = {
+        "webhook": lambda secrets: Native(secrets, [], clock),
+        "token": lambda tokens: Native([], tokens, clock),
+    }
+    return scoped(everyone, settings, ways)
+
+
 def platforms(settings: Settings, clock: Clock = time.time) -> dict[str, Platform]:
     """Last part of the address ("" is our own schema) to platform, each with its secrets.
 
@@ -71,13 +113,24 @@ def platforms(settings: Settings, clock: Clock = time.time) -> dict[str, Platfor
                 f"BEYOND_PLATFORM_SECRETS: there is no platform {name!r}; there are "
                 f"{', '.join(sorted(known))}; describe others in the folder BEYOND_PLATFORMS"
             )
-    served: dict[str, Platform] = {}
-    for name, path in known.items():
-        if secrets := secrets_of(settings, name):
-            served[name] = Mapping(name, read_description(path), secrets, clock)
-    if settings.webhook_secret or settings.webhook_token or not served:
-        served[""] = Native(settings.webhook_secret, settings.webhook_token, clock)
+    check_tenants(settings, known)
+    found = {name: platform_of(settings, name, path, clock) for name, path in known.items()}
+    found[""] = native(settings, clock)
+    served = {name: platform for name, platform in found.items() if platform is not None}
+    if not served:
+        raise Misconfigured(
+            "set BEYOND_WEBHOOK_SECRET (whsec_...), BEYOND_WEBHOOK_TOKEN or "
+            "BEYOND_PLATFORM_SECRETS; an open door is refused"
+        )
     return served
 
 
-__all__ = ["Description", "Platform", "descriptions", "platforms", "secrets_of"]
+__all__ = [
+    "Description",
+    "Platform",
+    "descriptions",
+    "native",
+    "platform_of",
+    "platforms",
+    "secrets_of",
+]

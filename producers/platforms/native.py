@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
-
-from pydantic import SecretStr
+from collections.abc import Sequence
 
 from producers.platforms.events import Delivery, Event
 from producers.platforms.proofs import Clock, check_secret, standard_webhooks
@@ -17,27 +16,21 @@ FIELDS = tuple(name for name in Review.model_fields if name != "id")
 
 
 class Native:
-    """Verifies with whichever of secret and token is set; with both, either will do.
+    """Any of `secrets` by a signature, or any of `tokens` as a bearer token, opens the door.
 
     Raises:
-        Misconfigured: neither is set, or the secret is not `whsec_` + base64.
+        Misconfigured: a secret is not `whsec_` + base64, or a token is empty.
     """
 
     def __init__(
-        self, secret: SecretStr | None, token: SecretStr | None, clock: Clock = time.time
+        self, secrets: Sequence[str], tokens: Sequence[str], clock: Clock = time.time
     ) -> None:
-        if secret is None and token is None:
-            raise Misconfigured(
-                "set BEYOND_WEBHOOK_SECRET (whsec_...), BEYOND_WEBHOOK_TOKEN or "
-                "BEYOND_PLATFORM_SECRETS; an open door is refused"
-            )
-        self._token = token.get_secret_value().encode() if token else None
-        self._secret, self._clock = secret.get_secret_value() if secret else None, clock
-        if self._secret is not None:
-            try:
-                check_secret("standard-webhooks", self._secret)
-            except Misconfigured as error:
-                raise Misconfigured(f"BEYOND_WEBHOOK_SECRET: {error}") from None
+        self._secrets, self._clock = tuple(secrets), clock
+        self._tokens = [token.encode() for token in tokens]
+        for secret in secrets:
+            _checked("standard-webhooks", secret, "BEYOND_WEBHOOK_SECRET")
+        for token in tokens:
+            _checked("secret-header", token, "BEYOND_WEBHOOK_TOKEN")
 
     def verify(self, delivery: Delivery) -> None:
         """Check token or signature over the raw body, in constant time.
@@ -46,15 +39,14 @@ class Native:
             Unauthorized: missing, malformed, wrong, or older or newer than five minutes.
         """
         given = delivery.headers.get("authorization", "")
-        if self._token and given.startswith("Bearer "):
-            if hmac.compare_digest(
-                given.removeprefix("Bearer ").encode("latin-1", "replace"), self._token
-            ):
+        if self._tokens and given.startswith("Bearer "):
+            sent = given.removeprefix("Bearer ").encode("latin-1", "replace")
+            if any([hmac.compare_digest(sent, token) for token in self._tokens]):
                 return
             raise Unauthorized("wrong bearer token")
-        if self._secret is None:
+        if not self._secrets:
             raise Unauthorized("send `Authorization: Bearer ...`")
-        standard_webhooks(delivery, [self._secret], self._clock)
+        standard_webhooks(delivery, self._secrets, self._clock)
 
     def parse(self, delivery: Delivery) -> list[Event]:
         """One review; it carries no event time, so the order of arrival decides.
@@ -72,3 +64,10 @@ class Native:
             raise InvalidReview(f"{name}: unknown field; there are {', '.join(FIELDS)}")
         texts = {n: text_of(v, n) if isinstance(v, str) else v for n, v in fields.items()}
         return [Event({"source": "webhook", **texts})]
+
+
+def _checked(scheme: str, secret: str, setting: str) -> None:
+    try:
+        check_secret(scheme, secret)
+    except Misconfigured as error:
+        raise Misconfigured(f"{setting} or webhook.secret: {error}") from None

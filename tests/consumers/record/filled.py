@@ -54,25 +54,31 @@ BATCH = 1000
 
 
 def synthetic(
-    count: int, seed: int = 0, newest: datetime = NEWEST
+    count: int, seed: int = 0, newest: datetime = NEWEST, in_order: bool = False
 ) -> Iterator[tuple[Review, Analysis | None]]:
-    """`count` reviews with their analyses, in no order of time."""
+    """`count` reviews with their analyses, in no order of time, or oldest first."""
     draw = random.Random(seed)
     for number in range(count):
-        review, fault = _review(draw, f"s{seed}-{number}", newest)
+        back = draw.randrange(DAYS * 86400)
+        if in_order:
+            back = DAYS * 86400 * (count - number) // count
+        moment = newest - timedelta(seconds=back)
+        review, fault = _review(draw, f"s{seed}-{number}", moment)
         yield review, _analysis(draw, review, fault) if draw.random() < 0.9 else None
 
 
-def filled(engine: Engine, count: int, seed: int = 0, newest: datetime = NEWEST) -> Engine:
+def filled(
+    engine: Engine, count: int, seed: int = 0, newest: datetime = NEWEST, in_order: bool = False
+) -> Engine:
     """The engine, its record holding `count` synthetic reviews more."""
-    pairs = synthetic(count, seed, newest)
+    pairs = synthetic(count, seed, newest, in_order)
     while some := list(islice(pairs, BATCH)):
         with writing(engine) as connection:
             apply(connection, some)
     return engine
 
 
-def _review(draw: random.Random, identity: str, newest: datetime) -> tuple[Review, str]:
+def _review(draw: random.Random, identity: str, moment: datetime) -> tuple[Review, str]:
     place = draw.randrange(len(BUSINESSES))
     rating = draw.choice([1, 2, 3, 4, 5, 5, 4.5, None])
     fault = f"The {draw.choice(SUBJECTS)} {draw.choice(FAULTS)}"
@@ -89,7 +95,7 @@ def _review(draw: random.Random, identity: str, newest: datetime) -> tuple[Revie
         category=TRADES[place],
         author=f"{draw.randrange(10**6):064x}",
         language=draw.choice(["en", "en", "en", "de", None]),
-        created_at=newest - timedelta(seconds=draw.randrange(DAYS * 86400)),
+        created_at=moment,
     )
     return review, fault if bad else ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
@@ -16,12 +17,13 @@ from consumers.replies import drafts
 from consumers.replies.compose import NoReply, Voice, compose
 from shared.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from shared.review import Analysis
-from tests.conftest import make_review
+from tests.conftest import EPOCH, make_review
 from tests.consumers.record.conftest import database, postgresql, record_settings  # noqa: F401
 from tests.consumers.replies.test_compose import analysis_of
 
 OWNER = owner_scope()
 NOW = 1_790_000_000
+SOON = int(EPOCH.timestamp()) + 3600
 
 
 def urgent(analysis: Analysis) -> Analysis:
@@ -34,7 +36,7 @@ def urgent(analysis: Analysis) -> Analysis:
 def reviewed(database):  # noqa: F811
     """(engine, id) of one analysed review of business `b`."""
     review = make_review(1)
-    problem = ("quality", "The food was cold when it was served.")
+    problem = ("quality", "Food was cold when it was served.")
     with writing(database) as connection:
         apply(connection, [(review, analysis_of(review, problem))])
     return database, review.id
@@ -119,15 +121,16 @@ def test_a_waiting_review_gets_no_reply_yet(database):  # noqa: F811
 
 
 def test_urgent_reviews_get_a_draft_by_themselves_once(database):  # noqa: F811
-    calm, hot, german = make_review(1), make_review(2), make_review(3)
+    calm, hot, german, old = (make_review(n) for n in (1, 2, 3, 5))
+    old = old.model_copy(update={"created_at": EPOCH - timedelta(days=40)})
     german = german.model_copy(update={"language": "de"})
     pairs = [(calm, analysis_of(calm)), (make_review(4), None)]
-    pairs += [(r, urgent(analysis_of(r, ("safety", None)))) for r in (hot, german)]
+    pairs += [(r, urgent(analysis_of(r, ("safety", None)))) for r in (hot, german, old)]
     with writing(database) as connection:
         apply(connection, pairs)
-        assert drafts.draft_urgent(connection, pairs, NOW) == 1
+        assert drafts.draft_urgent(connection, pairs, SOON) == 1
         drafts.edit(connection, OWNER, hot.id, "Thank you.", NOW)
-        assert drafts.draft_urgent(connection, pairs, NOW) == 0
+        assert drafts.draft_urgent(connection, pairs, SOON) == 0
         assert connection.scalars(select(replies.c.text)).all() == ["Thank you."]
 
 
@@ -150,3 +153,17 @@ def test_the_command_drafts_edits_and_refuses(settings, processes):
     text.write_text("Thank you, we are on it.")
     done = processes.run("reply", review.id, "--edit", str(text), "--approve", "--json")
     assert json.loads(done.stdout)["state"] == "approved"
+
+
+def test_what_the_feed_brings_is_drafted_where_it_is_urgent(settings, store, processes):
+    """By the real projector, in the transaction that records the review."""
+    hot = make_review(1).model_copy(update={"created_at": datetime.now(UTC)})
+    assert processes.run("record", "--once").returncode == 0, "from here on the feed tells"
+    store.put([hot, make_review(2)], "backfill")
+    store.save([(hot, urgent(analysis_of(hot, ("safety", None))))])
+    assert processes.run("record", "--once").returncode == 0
+    engine = open_database(settings)
+    with engine.connect() as connection:
+        (kept,) = connection.execute(select(replies)).all()
+    engine.dispose()
+    assert (kept.review_id, kept.state, kept.updated_by) == (hot.id, "draft", "urgent")
