@@ -148,6 +148,8 @@ def test_the_command_drafts_edits_and_refuses(settings, processes):
     assert processes.run("reply", review.id).stdout.endswith("Ann\nCafé B\n")
     text = settings.home / "reply.txt"
     text.write_text("You get a full refund.")
+    warned = processes.run("reply", review.id, "--edit", str(text))
+    assert warned.returncode == 0 and "warning   money" in warned.stderr
     refused = processes.run("reply", review.id, "--edit", str(text), "--approve")
     assert refused.returncode == 2 and "money: no promise" in refused.stderr
     text.write_text("Thank you, we are on it.")
