@@ -1,4 +1,4 @@
-"""First byte of every route of the API, over a record that is filled already: p50 and p95.
+"""First byte of every route of the API and of every page, over a record that is filled already: p50 and p95.
 
     python benchmarks/reading_routes.py HOME [--runs 30]
 
@@ -73,6 +73,17 @@ def addresses(client: httpx.Client) -> dict[str, str]:
         "views": "/v1/views",
         "alerts": "/v1/alerts",
         "feed": "/v1/feed",
+        "page: overview": "/",
+        "page: overview of a business": f"/?{b}",
+        "page: overview of a year": "/?period=365d",
+        "page: what customers love": "/loved?period=365d",
+        "page: reviews": "/reviews",
+        "page: reviews, urgent and open": "/reviews?urgency=high&status=open",
+        "page: review": f"/reviews/{review['id']}",
+        "page: themes": "/themes",
+        "page: theme, a year": "/themes/staff?period=365d",
+        "page: compare": "/compare",
+        "page: pipeline": "/pipeline",
     }
 
 

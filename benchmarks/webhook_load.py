@@ -12,7 +12,6 @@ from the moment at which it was due.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import signal
@@ -29,10 +28,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import aiohttp  # noqa: E402
 import httpx  # noqa: E402
 
 from benchmarks.webhook_postings import PLATFORMS, Posting, postings  # noqa: E402
+from benchmarks.webhook_sender import send  # noqa: E402
 from shared.settings import Settings  # noqa: E402
 from shared.stream import broker  # noqa: E402
 
@@ -138,54 +137,10 @@ class Door:
         os.kill(int(self.server.info("server")["process_id"]), signal.SIGKILL)
 
 
-async def send(
-    door: Door, work: list[Posting], rate: float, kills: tuple[float, ...] = ()
-) -> float:
-    """Send each when it is due, from another address for each platform.
-
-    Returns the seconds it took.
-    """
-    connectors = [
-        aiohttp.TCPConnector(limit=0, local_addr=(f"127.0.0.{2 + i}", 0))
-        for i in range(len(PLATFORMS))
-    ]
-    sessions = [
-        aiohttp.ClientSession(connector=c, timeout=aiohttp.ClientTimeout(30)) for c in connectors
-    ]
-
-    async def one(posting: Posting, due: float) -> None:
-        url = f"http://127.0.0.1:{door.port}{posting.path}"
-        posting.late = time.perf_counter() - due
-        try:
-            async with sessions[posting.platform].post(
-                url, data=posting.body, headers=posting.headers
-            ) as answer:
-                await answer.read()
-                posting.status = answer.status
-        except (aiohttp.ClientError, TimeoutError):
-            posting.status = -1
-        posting.seconds = time.perf_counter() - due
-
-    begun, tasks, left = time.perf_counter(), [], sorted(kills)
-    for i, posting in enumerate(work):
-        due = begun + i / rate
-        if (wait := due - time.perf_counter()) > 0:
-            await asyncio.sleep(wait)
-        if left and i / rate >= left[0]:
-            left.pop(0)
-            await asyncio.to_thread(door.kill_server)
-        tasks.append(asyncio.create_task(one(posting, due)))
-    await asyncio.gather(*tasks)
-    took = time.perf_counter() - begun
-    for session in sessions:
-        await session.close()
-    return took
-
-
 def run(door: Door, rate: float, seconds: float, kills: tuple[float, ...] = ()) -> Run:
     work = postings(int(rate * seconds), f"{time.time_ns()}")
     memory, cpu = door.memory(), door.cpu()
-    took = asyncio.run(send(door, work, rate, kills))
+    took = send(door.port, work, rate, {moment: door.kill_server for moment in kills})
     return Run(work, took, (memory, door.memory()), door.cpu() - cpu)
 
 
@@ -252,7 +207,7 @@ def killed(rate: float, seconds: float) -> None:
         again = 0
         while left := [p for p in result.sent if p.status not in (200, 202)]:
             again += 1
-            asyncio.run(send(door, left, rate))
+            send(door.port, left, rate)
         missing, doubled = door.stored(result.acknowledged())
         door.stop()
     print(

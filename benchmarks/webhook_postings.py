@@ -32,6 +32,13 @@ class Posting:
     status: int = 0
     seconds: float = 0.0
     late: float = 0.0
+    wire: bytes = b""
+
+    def __post_init__(self) -> None:
+        """The request as it goes over the wire."""
+        lines = [f"POST {self.path} HTTP/1.1", "Host: door", f"Content-Length: {len(self.body)}"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        self.wire = "\r\n".join([*lines, "", ""]).encode() + self.body
 
 
 def postings(count: int, seed: str) -> list[Posting]:

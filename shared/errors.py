@@ -28,7 +28,7 @@ class NotFound(BeyondError):
 
 
 class Forbidden(BeyondError):
-    """Refuse: signed in, but not for this (HTTP 403)."""
+    """Refuse: signed in, or proven genuine, but not for this (HTTP 403)."""
 
 
 class Conflict(BeyondError):

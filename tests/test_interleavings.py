@@ -16,6 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from shared.review import Analysis
 from shared.stream import leases
+from shared.stream.access import prepare
+from shared.stream.days import HEAD_BYTES, HEADS
 from shared.stream.leases import Settled
 from shared.stream.names import BACKFILL, LIVE, failed_key, flight_key, job_key, queue_key
 from shared.stream.queues import job_fields
@@ -60,6 +62,10 @@ def check(server: redis.Redis, store: Store) -> None:
     counts = store.counts()
     assert counts["stored"] == len(stored)
     assert counts["analysed"] == len(stored) - len(waiting)
+    heads = {k.decode().removeprefix("b:v:") for k in server.scan_iter("b:v:*", count=1000)}
+    assert heads == (stored if server.exists(HEADS) else set())
+    for name in heads:
+        assert server.get(f"b:v:{name}") == server.getrange(f"b:r:{name}", 0, HEAD_BYTES - 1)
 
 
 class Hand:
@@ -106,6 +112,10 @@ class Stream(RuleBasedStateMachine):
     @rule(number=reviews)
     def delete(self, number: int) -> None:
         self.store.delete([make_review(number).id])
+
+    @rule()
+    def prepare(self) -> None:
+        prepare(self.server)
 
     @precondition(lambda self: len(self.hands) < 3)
     @rule(queue=st.sampled_from(QUEUES), limit=st.integers(1, 3))

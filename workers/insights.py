@@ -76,7 +76,7 @@ def _finish(answer: str, item: Item, adapter: str) -> Insight | str:
         issues = parse_issues(answer, review.text)
     except Unparsable as error:
         return f"unparsable: {error}"
-    return guard.insight(issues, review, emotions, adapter, _TASK.version)
+    return guard.insight(issues, review, emotions, adapter, _TASK.version, free_text=True)
 
 
 class MatchedWriter:

@@ -28,7 +28,7 @@ from consumers.dashboard.periods import asked, sides
 from consumers.record import queries, queries_summary, queries_themes
 from consumers.record.filters import Filters, parse
 from consumers.record.periods import period_of
-from consumers.record.work import list_views
+from consumers.record.work import list_alerts, list_views
 from consumers.report.gather import texts
 from consumers.report.loved import loved
 from consumers.topics.rising import spikes
@@ -36,6 +36,7 @@ from shared.errors import InvalidRequest, NotFound
 from shared.review import THEMES
 
 router = APIRouter(include_in_schema=False)
+ALERTS = 5
 LOVED_TEXTS = (1000, 1000)  # happy and unhappy ones; the printed report reads more
 error_page = pages_session.error_page
 LIVE, EXPORT = "/v1/feed", "/reviews/export?format="
@@ -66,6 +67,7 @@ def overview_page(request: Request, scope: Reader, record: Reading, today: Today
     found = queries_summary.summary(record, scope, wanted.filters, today)
     risen = spikes(record, scope, found.until, business=wanted.business)
     values = overview(found, risen, meta, wanted)
+    values["alerts"] = list_alerts(record, scope, waiting=True)[:ALERTS]
     return render(request, "overview.html", "Overview", live=LIVE, **values)
 
 

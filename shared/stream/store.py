@@ -25,7 +25,7 @@ from shared.stream.calls import call
 from shared.stream.memory import MemoryGuard
 from shared.stream.names import BACKFILL, LIVE, queue_key
 from shared.stream.records import pack_analyses, unpack_pair, unpack_review
-from shared.stream.scripts import DELETE, PENDING, PUT, SAVE
+from shared.stream.scripts import DELETE, KNOWN, PENDING, PUT, SAVE
 from shared.stream.status import in_force
 from shared.stream.writing import durably, put_arguments, too_many
 
@@ -50,6 +50,7 @@ class Store:
         self._memory = MemoryGuard(connection, max_memory)
         self._max_queued, self._chunk_reviews = max_queued, chunk_reviews
         self._put = connection.register_script(PUT)
+        self._known = connection.register_script(KNOWN)
         self._pending = connection.register_script(PENDING)
         self._save = connection.register_script(SAVE)
         self._delete = connection.register_script(DELETE)
@@ -88,7 +89,7 @@ class Store:
 
     def known(self, reviews: Sequence[Review]) -> list[bool]:
         """For each review: is this very version stored already? One round trip."""
-        found = self._many("GETRANGE", [(f"b:r:{r.id}", 0, 5) for r in reviews])
+        found = self._run(self._known, [r.id for r in reviews])
         return [f == bytes.fromhex(r.version) for f, r in zip(found, reviews, strict=True)]
 
     def pending(self, ids: Sequence[str]) -> list[Review]:
@@ -182,12 +183,6 @@ class Store:
 
     def _get(self, prefix: str, ids: Sequence[str]) -> list[bytes | None]:
         return list(call(lambda: self.connection.mget([prefix + i for i in ids]))) if ids else []
-
-    def _many(self, command: str, calls: Sequence[tuple[object, ...]]) -> list[bytes]:
-        pipe = self.connection.pipeline(transaction=False)
-        for arguments in calls:
-            pipe.execute_command(command, *arguments)
-        return list(call(pipe.execute))
 
     def _run(self, script: Any, args: list[object]) -> Any:
         return call(lambda: script(args=args))
