@@ -35,6 +35,7 @@ from shared.stream.names import ALLOWED, ANALYSE, LIVE, TRAIN
 from shared.stream.queues import ReliableQueue, job_fields, lane_of
 from shared.stream.recovery import sweep
 from shared.telemetry import configure, log
+from workers.few_beats import FewBeats
 from workers.hold import Hold
 from workers.outage import Outage
 
@@ -54,7 +55,7 @@ class NotAllowed(Exception):
     """A job names a function outside the allow-list, or carries callbacks."""
 
 
-class BatchWorker(SimpleWorker):
+class BatchWorker(FewBeats, SimpleWorker):
     """Claims jobs of one queue and one lane, runs them as one batch, settles each; see the module's docstring."""
 
     _stop_requested: bool  # RQ's
@@ -134,7 +135,6 @@ class BatchWorker(SimpleWorker):
                 ).items():
                     self._run(name, group, queue, in_hand)
             self._outage.over()
-            self.set_state(WorkerStatus.IDLE)
         except _AWAY as error:
             held = [(j.id, j.lease.entry) for j in in_hand.values()]
             self._outage.give_back(queue.name, held, error, lambda: self._stop_requested)
@@ -252,7 +252,7 @@ class BatchWorker(SimpleWorker):
     # -- staying alive ---------------------------------------------------------------------------
 
     def _beat(self) -> None:
-        """RQ's sign of life, beside the renewal of the leases."""
+        """Beside the renewal of the leases."""
         assert self.settings is not None
         self.heartbeat(self.settings.lease_seconds + 60)
 

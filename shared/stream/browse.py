@@ -15,7 +15,7 @@ import redis
 from shared.review import Analysis, Review
 from shared.stream.calls import call
 from shared.stream.days import SIZES, leaves_key, set_key
-from shared.stream.records import unpack_analysis, unpack_review
+from shared.stream.records import unpack_pair
 
 Pair = tuple[Review, Analysis | None]
 # Reviews that are fetched at once: some 0.5 MB and 5 ms.
@@ -58,6 +58,21 @@ class Browse:
         """By time, backwards; take as many as you need. Exact as `oldest_first` is."""
         for day in reversed(self._sizes()):
             yield from self._day(day, newest=True)
+
+    def ids(self) -> Iterator[list[str]]:
+        """Ids of all reviews, a page at a time, oldest day first.
+
+        The reviews themselves are not read.
+        """
+        waiting: list[str] = []
+        for day in self._sizes():
+            for key in [set_key(day), *(k for keys in self._hours(day).values() for k in keys)]:
+                waiting += sorted(self._ids(key))
+                while len(waiting) >= PAGE_REVIEWS:
+                    yield waiting[:PAGE_REVIEWS]
+                    waiting = waiting[PAGE_REVIEWS:]
+        if waiting:
+            yield waiting
 
     def sample(self, count: int, seed: int = 0) -> Iterator[Pair]:
         """`count` reviews drawn at random without replacement, each with the same chance; all where there are fewer.
@@ -132,9 +147,10 @@ class Browse:
         keys = [[prefix + i for i in ids] for prefix in ("b:r:", "b:a:")]
         reviews, analyses = self._many("MGET", keys)
         return [
-            (unpack_review(review), None if analysis is None else unpack_analysis(analysis, i))
+            pair
             for i, review, analysis in zip(ids, reviews, analyses, strict=True)
-            if review is not None and (analysis is not None or not self._analysed)
+            if review is not None
+            and ((pair := unpack_pair(i, review, analysis))[1] is not None or not self._analysed)
         ]
 
     def _many(self, command: str, calls: Iterable[Sequence[str]]) -> list:  # type: ignore[type-arg]

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.review import EMOTIONS, Analysis, Emotions, Insight, Issue
+from shared.review import EMOTIONS, Analysis, Emotions, Insight, Issue, Review
 from shared.stream import records
 from tests.conftest import EPOCH, make_review
 
-VERSION = b"123456"
+REVIEW = make_review(text="The soup was cold. Nobody said sorry.")
+VERSION = bytes.fromhex(REVIEW.version)
 WRITTEN = Insight(
     issues=(
         Issue(
@@ -46,10 +47,18 @@ def even(probability: float) -> dict[str, float]:
     return dict.fromkeys(EMOTIONS, probability)
 
 
+def packed(found: Analysis, review: Review = REVIEW) -> bytes:
+    return next(records.pack_analyses([(review, found)]))[1]
+
+
+def there_and_back(found: Analysis, review: Review = REVIEW) -> Analysis:
+    return records.unpack_analysis(packed(found, review), "r", review.text)
+
+
 @given(st.lists(st.floats(0, 1), min_size=28, max_size=28))
 def test_probabilities_come_back_within_the_stated_error_and_all_else_exactly(values):
     before = analysis(dict(zip(EMOTIONS, values, strict=True)))
-    after = records.unpack_analysis(records.pack_analysis(VERSION, before), "r")
+    after = there_and_back(before)
     for label, p in before.emotions.probabilities.items():
         q = after.emotions.probabilities[label]
         # Half a step of sqrt(p) is 1/510; 5e-5 is the rounding to four digits.
@@ -59,9 +68,29 @@ def test_probabilities_come_back_within_the_stated_error_and_all_else_exactly(va
 
 
 def test_packing_what_was_unpacked_changes_nothing_more():
-    once = records.pack_analysis(VERSION, analysis(even(0.123456)))
-    again = records.pack_analysis(VERSION, records.unpack_analysis(once, "r"))
-    assert again == once
+    once = there_and_back(analysis(even(0.123456)))
+    assert packed(there_and_back(once)) == packed(once)
+
+
+def test_a_quote_that_is_not_what_its_offsets_say_is_kept_as_it_is():
+    other = make_review(text="Another text altogether, of no lesser length than that.")
+    before = there_and_back(analysis(even(0.1)))
+    assert there_and_back(before, other) == before
+    assert len(packed(before)) < len(packed(before, other))  # where it is, it costs nothing
+
+
+def test_each_of_a_batch_is_packed_as_it_would_be_alone():
+    batch = [analysis(p) for p in (even(0.1), {"anger": 0.1}, even(0.2), even(float("nan")))]
+    together = [blob for _, blob in records.pack_analyses([(REVIEW, a) for a in batch])]
+    assert together == [packed(a) for a in batch]
+    assert [blob[6] for blob in together] == [3, 1, 3, 1]
+
+
+def test_an_analysis_of_another_version_than_its_review_is_none():
+    _, blob = records.pack_review(REVIEW)
+    stale = b"654321" + packed(analysis(even(0.1)))[6:]
+    assert records.unpack_pair("r", blob, stale) == (REVIEW, None)
+    assert records.unpack_pair("r", blob, None) == (REVIEW, None)
 
 
 @pytest.mark.parametrize(
@@ -69,13 +98,13 @@ def test_packing_what_was_unpacked_changes_nothing_more():
 )
 def test_other_labels_or_values_than_the_28_are_kept_exactly(odd):
     before = analysis(odd)
-    assert records.unpack_analysis(records.pack_analysis(VERSION, before), "r") == before
+    assert there_and_back(before) == before
 
 
 def test_an_analysis_stored_before_probabilities_became_bytes_is_readable():
     before = analysis(even(0.123456))
     old = VERSION + records._REVIEWS.pack(before.model_dump_json().encode())
-    assert records.unpack_analysis(old, "r") == before
+    assert records.unpack_analysis(old, "r", REVIEW.text) == before
 
 
 def test_a_review_stored_before_hours_were_kept_is_readable():
@@ -91,4 +120,4 @@ def test_an_analysis_takes_half_of_what_its_json_took():
     values = dict(zip(EMOTIONS, [round(0.9 / (i + 1) ** 1.5, 6) for i in range(28)], strict=True))
     before = analysis(values)
     old = VERSION + records._REVIEWS.pack(before.model_dump_json().encode())
-    assert len(records.pack_analysis(VERSION, before)) <= 0.6 * len(old)
+    assert len(packed(before)) <= 0.5 * len(old)
