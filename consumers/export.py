@@ -50,7 +50,10 @@ def record(review: Review, analysis: Analysis | None) -> Entry:
 
 
 def rows(entry: Entry) -> list[list[Any]]:
-    """Rows of an analysed entry in the order of COLUMNS: one per issue, at least one; empty cells are None."""
+    """Rows of an analysed entry in the order of COLUMNS: one per issue, at least one.
+
+    Empty cells are None.
+    """
     # dated false: created_at is the time of import
     head = [entry.get(name, True) if name == "dated" else entry[name] for name in _OF_REVIEW]
     analysis = entry["analysis"]

@@ -41,7 +41,10 @@ def write_csv(entries: Iterable[Entry], out: IO[str]) -> int:
 
 
 def write_parquet(entries: Iterable[Entry], out: IO[bytes]) -> int:
-    """The same table with types (times are UTC microseconds), compressed by zstd; how many entries."""
+    """The same table with types (times are UTC microseconds), compressed by zstd.
+
+    How many entries.
+    """
     import pyarrow
     import pyarrow.parquet
 

@@ -79,7 +79,10 @@ class Doorway:
         return [Taken(a.review_id, s) for a, s in zip(arrivals, found, strict=True)]
 
     async def _pay(self, address: str, source: str | None) -> None:
-        """For a request that stores nothing. Where the server does not answer at once, it is free."""
+        """For a request that stores nothing.
+
+        Where the server does not answer at once, it is free.
+        """
         if buckets := self._rates.buckets(address, source):
             try:
                 found = await self._commit.take(Bundle(buckets=buckets), PAY_SECONDS)

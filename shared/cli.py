@@ -48,7 +48,10 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def opened(**overrides: Any) -> tuple[Settings, Any, Any]:
-    """Settings, a server connection, and the Store on it; logging and redaction as the settings say."""
+    """Settings, a server connection, and the Store on it.
+
+    Logging and redaction as the settings say.
+    """
     from shared.privacy import follow
     from shared.stream.broker import connect
     from shared.stream.store import store_of

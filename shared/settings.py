@@ -50,7 +50,10 @@ MATCHER_BASE = "all-minilm-l6-v2"  # how manifests call what a matcher (shared/i
 
 
 class Settings(BaseSettings):
-    """Effective settings. Durations are in seconds. `preset` fills what the environment leaves unset."""
+    """Effective settings.
+
+    Durations are in seconds. `preset` fills what the environment leaves unset.
+    """
 
     model_config = SettingsConfigDict(env_prefix="BEYOND_", env_file=".env", extra="ignore")
 

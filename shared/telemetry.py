@@ -126,7 +126,10 @@ COMMIT_DELIVERIES = histogram(
 def configure(
     log_format: str = "console", level: str = "INFO", metrics_port: int | None = None
 ) -> None:
-    """Send one line per event to standard error, JSON or console; serve /metrics where a port is given."""
+    """Send one line per event to standard error, JSON or console.
+
+    Serve /metrics where a port is given.
+    """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -135,7 +138,13 @@ def configure(
     tail: list[Any] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Without the values of variables, which may be tokens or what somebody wrote.
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                exception_formatter=structlog.dev.RichTracebackFormatter(show_locals=False),
+            )
+        ]
     )
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     structlog.configure(

@@ -1,4 +1,7 @@
-"""Servers of a test's own: over TCP, with a password, watched by a Sentinel. All on the loopback."""
+"""Servers of a test's own: over TCP, with a password, watched by a Sentinel.
+
+All on the loopback.
+"""
 
 from __future__ import annotations
 

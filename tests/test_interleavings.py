@@ -144,7 +144,10 @@ class Stream(RuleBasedStateMachine):
     @precondition(busy)
     @rule(index=some_hand)
     def settle(self, index: int) -> None:
-        """A worker settles what it has read and saved; reviews it could not analyse get a job each."""
+        """A worker settles what it has read and saved.
+
+        Reviews it could not analyse get a job each.
+        """
         hand = self.hand(index)
         self.read(index)
         self.save(index)
@@ -183,7 +186,10 @@ class Stream(RuleBasedStateMachine):
     @precondition(busy)
     @rule(index=some_hand)
     def kill(self, index: int) -> None:
-        """Its leases run out; sometimes the worker was only asleep and goes on (it stays in hands)."""
+        """Its leases run out.
+
+        Sometimes the worker was only asleep and goes on (it stays in hands).
+        """
         hand = self.hand(index)
         for x in hand.held:
             self.server.zadd(flight_key(hand.queue), {x.entry: 1}, xx=True)

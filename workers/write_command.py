@@ -1,4 +1,7 @@
-"""`beyond write`: answers to a task for a file of reviews, without queue or store. It does not know how they are made."""
+"""`beyond write`: answers to a task for a file of reviews, without queue or store.
+
+It does not know how they are made.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""/v1/reviews/ID/reply, /v1/views, /v1/alerts: what people write and acknowledge. It does not know SQL."""
+"""/v1/reviews/ID/reply, /v1/views, /v1/alerts: what people write and acknowledge.
+
+It does not know SQL.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pydantic import ConfigDict, Field
 from consumers.dashboard.access import Reader, Writer
 from consumers.dashboard.answering import Now, Reading, answer, engine_of, problems
 from consumers.dashboard.api_reviews import ReviewId
-from consumers.record.answers import Alert, AlertList, Reply, View, ViewList
+from consumers.record.answers_people import Alert, AlertList, Reply, View, ViewList
 from consumers.record.database import writing
 from consumers.record.filters import parse
 from consumers.record.queries import reply

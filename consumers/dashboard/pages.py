@@ -28,7 +28,7 @@ from consumers.dashboard.periods import asked, sides
 from consumers.record import queries, queries_summary, queries_themes
 from consumers.record.filters import Filters, parse
 from consumers.record.periods import period_of
-from consumers.record.work import list_views
+from consumers.record.work import list_alerts, list_views
 from consumers.report.gather import texts
 from consumers.report.loved import loved
 from consumers.topics.rising import spikes
@@ -36,6 +36,7 @@ from shared.errors import InvalidRequest, NotFound
 from shared.review import THEMES
 
 router = APIRouter(include_in_schema=False)
+ALERTS = 5
 LOVED_TEXTS = (1000, 1000)  # happy and unhappy ones; the printed report reads more
 error_page = pages_session.error_page
 LIVE, EXPORT = "/v1/feed", "/reviews/export?format="
@@ -45,7 +46,10 @@ for part in (pages_session, pages_work, pages_replies, pages_pipeline, pages_exp
 
 @router.get("/static/{name}")
 def static_file(name: str) -> Response:
-    """A style, a script or a licence. The address carries the file's hash, so it may be kept for ever."""
+    """A style, a script or a licence.
+
+    The address carries the file's hash, so it may be kept for ever.
+    """
     if name not in STATIC:
         raise NotFound(f"no such file: {name}")
     return FileResponse(
@@ -63,6 +67,7 @@ def overview_page(request: Request, scope: Reader, record: Reading, today: Today
     found = queries_summary.summary(record, scope, wanted.filters, today)
     risen = spikes(record, scope, found.until, business=wanted.business)
     values = overview(found, risen, meta, wanted)
+    values["alerts"] = list_alerts(record, scope, waiting=True)[:ALERTS]
     return render(request, "overview.html", "Overview", live=LIVE, **values)
 
 

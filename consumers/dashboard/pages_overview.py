@@ -1,4 +1,7 @@
-"""The overview: what hurts, why, since when, and what to do first. It does not know how sums are kept."""
+"""The overview: what hurts, why, since when, and what to do first.
+
+It does not know how sums are kept.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,7 @@ def overview(found: Summary, risen: Sequence[Spike], meta: Meta, asked: Asked) -
         "themes": theme_rows(found.themes[:_THEMES]),
         "compared": found.reviews_before > 0,
         "urgent": found.urgent[:_URGENT],
+        "step": step,
         "volume_chart": charts.columns(
             f"Reviews by {step}",
             words.steps(days, found.step, [float(p.reviews) for p in found.trend]),

@@ -1,4 +1,7 @@
-"""Themes, one theme, and two businesses or periods beside each other, as values of their templates. No SQL."""
+"""Themes, one theme, and two businesses or periods beside each other, as values of their templates.
+
+No SQL.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,7 @@ def one_theme(
             {
                 "business": b.business or "",
                 "issues": b.issues,
-                "rate": f"{b.share * 100:.0f}",
+                "rate": f"{b.share * 100:.1f}",
                 "scale": b.share / most,
                 "query": urlencode(
                     [*([("business", b.business)] if b.business else []), ("period", asked.period)]

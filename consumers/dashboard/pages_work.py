@@ -1,9 +1,12 @@
-"""What people change on the pages: issues one by one or many at once, and saved views. No SQL, no HTML."""
+"""What people change on the pages: issues one by one or many at once, and saved views.
+
+No SQL, no HTML.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
@@ -16,7 +19,7 @@ from consumers.record.database import writing
 from consumers.record.filters import parse
 from consumers.record.queries import MAX_PAGE, review_detail
 from consumers.record.schema import STATUSES
-from consumers.record.work import remove_view, save_view
+from consumers.record.work import acknowledge, remove_view, save_view
 from shared.errors import InvalidRequest, NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -33,7 +36,10 @@ def change_issue(
     owner: Annotated[str, Form(max_length=100)] = "",
     note: Annotated[str, Form(max_length=2000)] = "",
 ) -> Response:
-    """Status, owner and note of one issue. The part of the page comes back, or the page where scripts are off."""
+    """Status, owner and note of one issue.
+
+    The part of the page comes back, or the page where scripts are off.
+    """
     after = decide(request, scope, issue_id, _change(status, owner.strip(), note.strip()), now)
     if not request.headers.get("hx-request"):
         return RedirectResponse(f"/reviews/{after.review_id}#issue-{issue_id}", 303)
@@ -78,6 +84,20 @@ def change_many(
         for issue in review.issues:
             decide(request, scope, issue.id, _change(status, owner.strip() or None, None), now)
     return _list(query)
+
+
+@router.post("/alerts/{alert_id}/acknowledge")
+def acknowledge_alert(
+    request: Request,
+    scope: Writer,
+    now: Now,
+    alert_id: str,
+    query: Annotated[str, Form(max_length=4000)] = "",
+) -> Response:
+    """Say that an alert was seen, and go back to the overview."""
+    with writing(engine_of(request)) as connection:
+        acknowledge(connection, scope, alert_id, now)
+    return RedirectResponse(f"/?{urlencode(parse_qsl(query))}", 303)
 
 
 @router.post("/reviews/views")

@@ -1,4 +1,7 @@
-"""The period that a page's address asks for: "30d", "all", or "2026-09-01..2026-09-30". It counts from the newest review."""
+"""The period that a page's address asks for: "30d", "all", or "2026-09-01..2026-09-30".
+
+It counts from the newest review.
+"""
 
 from __future__ import annotations
 
@@ -62,14 +65,15 @@ def asked(
     parameters: QueryParams,
     today: date,
     first_day: date | None,
+    beside: tuple[str, ...] = (),
 ) -> Asked:
-    """Read `business`, `source`, `category`, and `period`, or in its place `since` and `until`.
+    """Read `business`, `source`, `category`, and `period`, or in its place `since` and `until`; not those `beside`.
 
     Raises:
         InvalidRequest: a value without meaning; the text names it.
         Forbidden: another business than the scope's.
     """
-    filters = parse(parameters.multi_items(), beside=("period",))
+    filters = parse(parameters.multi_items(), beside=("period", *beside))
     filters = filters.but(business=scope.narrow(filters.business)).only_rollups()
     period = parameters.get("period") or "30d"
     first, dots, last = period.partition("..")

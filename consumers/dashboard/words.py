@@ -11,6 +11,7 @@ from datetime import date
 from consumers.dashboard.charts import Point as ChartPoint
 from consumers.dashboard.charts import number
 from consumers.record.answers import Interval, Priority, Summary, ThemeCount
+from consumers.record.queries_summary import MOST_URGENT
 from consumers.topics.rising import Spike
 from shared.review import NEGATIVE, POSITIVE
 
@@ -95,7 +96,10 @@ def summary_sentences(found: Summary) -> list[str]:
         how = f", {change.text}" if change.tone != "soft" else ""
         out.append(f"{top.theme.capitalize()} hurts most: {plural(top.issues, 'issue')}{how}.")
     if urgent := len(found.urgent):
-        out.append(f"{plural(urgent, 'urgent review')} {'is' if urgent == 1 else 'are'} open.")
+        most = "At least " if urgent >= MOST_URGENT else ""
+        out.append(
+            f"{most}{plural(urgent, 'urgent review')} {'is' if urgent == 1 else 'are'} open."
+        )
     if found.waiting:
         out.append(f"{plural(found.waiting, 'review')} still to be analysed.")
     return out
@@ -150,7 +154,7 @@ def kind_of(emotion: str) -> str:
 
 
 def _times(value: float) -> str:
-    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 2 else f"{value:.2f}"
 
 
 def _rate(share: float) -> str:

@@ -5,15 +5,24 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import Field
+from pydantic import Base64Bytes, Field
 
 from shared.review import Frozen
+
+
+class Attachment(Frozen):
+    """A file that goes with a mail; `kind` is its media type, e.g. "application/pdf"."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")
+    kind: str = Field(pattern=r"^[a-z]+/[a-z0-9.+-]+$")
+    content: Base64Bytes
 
 
 class Message(Frozen):
     """Says the same to people and programs. `id` is the same at every try: receivers drop repeats by it.
 
     `kind` is dotted words, e.g. "alert.raised", "report.ready". `data` is whatever JSON fits it.
+    `attachments` go with mails only.
     """
 
     id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")
@@ -22,6 +31,7 @@ class Message(Frozen):
     text: str
     html: str | None = None
     data: dict[str, Any] = {}
+    attachments: tuple[Attachment, ...] = ()
     at: datetime
 
     def event(self) -> dict[str, Any]:

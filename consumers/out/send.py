@@ -29,7 +29,10 @@ _FINAL = frozenset({400, 401, 403, 404, 405, 410, 413, 422})
 
 
 class Undelivered(BeyondError):
-    """The try failed. `final`: repeating will not help; `after_seconds`: what the receiver asked to wait."""
+    """The try failed.
+
+    `final`: repeating will not help; `after_seconds`: what the receiver asked to wait.
+    """
 
     def __init__(self, reason: str, *, final: bool = False, after_seconds: float = 0) -> None:
         super().__init__(reason)
@@ -123,6 +126,9 @@ def _letter(target: MailTarget, message: Message, host: str) -> EmailMessage:
     letter.set_content(message.text)
     if message.html is not None:
         letter.add_alternative(message.html, subtype="html")
+    for file in message.attachments:
+        main, _, sub = file.kind.partition("/")
+        letter.add_attachment(file.content, maintype=main, subtype=sub, filename=file.name)
     return letter
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from consumers.record.answers_people import Change, Reply
 from consumers.record.filters import Status
 from shared.review import Frozen, Theme, Urgency
 
@@ -72,27 +73,6 @@ class IssuePage(Frozen):
     next: str | None
 
 
-class Change(Frozen):
-    """Something that a person did. `what`: status, owner, note, reply, ..."""
-
-    what: str
-    value: str
-    at: datetime
-    by: str
-
-
-class Reply(Frozen):
-    """A draft answer, and what people made of it."""
-
-    review_id: str
-    draft: str
-    text: str
-    state: Literal["draft", "edited", "approved", "copied"]
-    written_by: str
-    updated_at: datetime
-    updated_by: str
-
-
 class ReviewDetail(ReviewRow):
     """One review with all that is known. `issues` are the shown ones, `unsure` the others."""
 
@@ -129,7 +109,10 @@ class Point(Frozen):
 
 
 class ThemeCount(Frozen):
-    """A theme's shown issues. `change`: rate of issues a review against the period before, 1.0 is no change."""
+    """A theme's shown issues.
+
+    `change`: rate of issues a review against the period before, 1.0 is no change.
+    """
 
     theme: Theme
     issues: int
@@ -252,26 +235,6 @@ class Meta(Frozen):
     read_at: datetime | None
 
 
-class View(Frozen):
-    """A saved query string of the list of reviews."""
-
-    number: int
-    name: str
-    query: str
-
-
-class Alert(Frozen):
-    """Something that a rule noticed. Nobody acknowledged it while `acknowledged_at` is none."""
-
-    id: str
-    rule: str
-    business: str | None
-    text: str
-    raised_at: datetime
-    acknowledged_at: datetime | None
-    acknowledged_by: str | None
-
-
 class Topic(Frozen):
     """A recurring pain point beyond the closed list of themes, as far as the scope sees it."""
 
@@ -293,15 +256,3 @@ class TopicList(Frozen):
     """Topics, most issues first."""
 
     topics: tuple[Topic, ...]
-
-
-class ViewList(Frozen):
-    """Saved views, by name."""
-
-    views: tuple[View, ...]
-
-
-class AlertList(Frozen):
-    """Alerts, newest first."""
-
-    alerts: tuple[Alert, ...]

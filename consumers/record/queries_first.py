@@ -31,7 +31,8 @@ HALF_LIFE_DAYS = 14
 _WEIGHTS = {None: 1, 0: 1, 1: 2, 2: 4}
 _SETTLED = ("done", "not an issue")
 # Sentences are counted over so many of a theme's newest issues: enough to know the most frequent.
-_NEWEST_ISSUES = 2000
+_NEWEST_ISSUES = 500
+_MOST_SETTLED = 1_000_000
 
 
 @dataclass
@@ -56,8 +57,8 @@ def first(
     inside = inside_period(scope, filters, period)
     last_day = period.numbers[1]
     weighed: dict[str, _Weighed] = defaultdict(_Weighed)
-    for sign, query in ((1, _groups(inside)), (-1, _settled(inside))):
-        for row in connection.execute(query):
+    for sign, query in ((1, _groups), (-1, _settled)):
+        for row in connection.execute(query(scope, filters, period)):
             weighed[row.theme].add(sign * row.amount, row.urgency, last_day - row.day)
     ranked = sorted(weighed.items(), key=lambda x: (-round(x[1].score, 6), x[0]))
     out = []
@@ -87,15 +88,17 @@ def first(
 
 
 def inside_period(scope: Scope, filters: Filters, period: Period) -> list[ColumnElement[bool]]:
-    """Conditions over shown `issues`: the scope, business, source and category, the period's days."""
-    row = issues.c
+    """Conditions over shown `issues`: business, source and category, and the period in seconds.
+
+    Raises:
+        Forbidden: another business than the scope's is asked for.
+    """
     since, until = (number * 86400 for number in period.numbers)
-    out = [
-        row.shown == 1,
-        row.day.between(*period.numbers),
-        # The same in seconds: the theme's index has those.
-        row.created_at.between(since, until + 86399),
-    ]
+    return [*_of(scope, filters, issues.c), issues.c.created_at.between(since, until + 86399)]
+
+
+def _of(scope: Scope, filters: Filters, row: Any) -> list[ColumnElement[bool]]:
+    out = [row.shown == 1]
     if (business := scope.narrow(filters.business)) is not None:
         out.append(row.business == business)
     if filters.source:
@@ -117,16 +120,28 @@ def told(
     return [Told(text=row.text, issues=row.amount) for row in rows]
 
 
-def _groups(inside: list[ColumnElement[bool]]) -> Select[Any]:
+def _groups(scope: Scope, filters: Filters, period: Period) -> Select[Any]:
     row = issues.c
     query = select(row.theme, row.urgency, row.day, func.count().label("amount"))
-    return query.where(*inside).group_by(row.theme, row.urgency, row.day)
+    inside = [*_of(scope, filters, row), row.day.between(*period.numbers)]
+    return query.where(*inside).group_by(row.day, row.theme, row.urgency)
 
 
-def _settled(inside: list[ColumnElement[bool]]) -> Select[Any]:
-    of_issue = issue_state.c.issue_id == issues.c.id
-    query = _groups([*inside, issue_state.c.status.in_(_SETTLED)])
-    return query.select_from(issue_state.join(issues, of_issue))
+def _settled(scope: Scope, filters: Filters, period: Period) -> Select[Any]:
+    """The same of those that people settled: few, and found from their states.
+
+    The inner query's limit keeps the database from seeking them among all issues of the period.
+    """
+    state, row = issue_state.c, issues.c
+    some = (
+        select(row.theme, row.urgency, row.day, row.shown, row.business, row.source, row.category)
+        .where(row.id.in_(select(state.issue_id).where(state.status.in_(_SETTLED))))
+        .limit(_MOST_SETTLED)
+    )
+    inner = some.subquery()
+    query = select(inner.c.theme, inner.c.urgency, inner.c.day, func.count().label("amount"))
+    inside = [*_of(scope, filters, inner.c), inner.c.day.between(*period.numbers)]
+    return query.where(*inside).group_by(inner.c.day, inner.c.theme, inner.c.urgency)
 
 
 def _quote(inside: list[ColumnElement[bool]]) -> Select[Any]:

@@ -25,9 +25,9 @@ from consumers.record.queries import review_page
 from consumers.record.queries_first import first
 from consumers.record.rates import mean_difference, rate_ratio
 from consumers.record.scope import Scope
-from consumers.record.sums import Sums, by_day, sums
+from consumers.record.sums import COMPARED, Sums, by_day, sums
 
-_URGENT = 10
+MOST_URGENT = 10  # urgent reviews of a summary
 
 
 def summary(connection: Connection, scope: Scope, filters: Filters, today: date) -> Summary:
@@ -92,7 +92,7 @@ def _summary(
     connection: Connection, scope: Scope, filters: Filters, period: Period
 ) -> tuple[Summary, Sums]:
     now = sums(connection, scope, filters, period)
-    before = sums(connection, scope, filters, period.before)
+    before = sums(connection, scope, filters, period.before, COMPARED)
     ratings, urgency = now.ratings, now.of("urgency")
     urgent = filters.but(
         since=period.since, until=period.until, urgency=("high",), status=("open",)
@@ -114,7 +114,7 @@ def _summary(
         urgency={name: urgency.get(str(n), 0) for n, name in enumerate(URGENCIES)},  # type: ignore[misc]
         themes=tuple(theme_counts(now, before)),
         first=tuple(first(connection, scope, filters, period)),
-        urgent=review_page(connection, scope, urgent, limit=_URGENT).reviews,
+        urgent=review_page(connection, scope, urgent, limit=MOST_URGENT).reviews,
     )
     return answer, now
 

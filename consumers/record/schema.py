@@ -26,6 +26,7 @@ from shared.review import Issue
 
 VERSION = 1
 derived, people = MetaData(), MetaData()
+_FILTERED = ("source", "category", "language", "rating", "urgency", "analysed_at")
 
 # -- derived from the store: one row a review, one an issue, one an emotion that is present -------
 
@@ -60,9 +61,10 @@ reviews = Table(
     Column("adapter", String(200)),
     # The whole Analysis as JSON, for the page of one review.
     Column("analysis", Text),
-    # Pages are read newest first; (created_at, id) is the cursor.
-    Index("reviews_newest", "created_at", "id"),
-    Index("reviews_business", "business", "created_at", "id"),
+    # Pages are read newest first; (created_at, id) is the cursor. The columns behind it are what
+    # lists are filtered by: rows that do not fit are passed over without being read.
+    Index("reviews_newest", "created_at", "id", *_FILTERED),
+    Index("reviews_business", "business", "created_at", "id", *_FILTERED),
     Index("reviews_urgent", "urgency", "created_at", "id"),
     Index("reviews_author", "author"),
 )
@@ -71,7 +73,7 @@ issues = Table(
     "issues",
     derived,
     Column("id", String(20), primary_key=True),  # issue_id()
-    Column("review_id", String(80), nullable=False, index=True),
+    Column("review_id", String(80), nullable=False),
     Column("position", SmallInteger, nullable=False),  # 0: the most important one
     Column("shown", SmallInteger, nullable=False),  # 0: `unsure`
     Column("theme", String(20), nullable=False),
@@ -89,9 +91,14 @@ issues = Table(
     Column("urgency", SmallInteger),
     Column("created_at", BigInteger, nullable=False),
     Column("day", Integer, nullable=False),
+    # With all that a filter asks of a review's issues: of an index for the review alone SQLite's
+    # planner thinks less than of those below, and then reads a theme's issues for each review.
+    Index("issues_review", "review_id", "shown", "theme", "confidence"),
     Index("issues_theme", "theme", "shown", "created_at", "review_id"),
-    Index("issues_business", "business", "theme", "day"),
-    Index("issues_day", "shown", "day"),
+    # A theme's issues by urgency and day ("do this first") are counted in these alone.
+    Index("issues_business", "business", "shown", "day", "theme", "urgency"),
+    Index("issues_day", "shown", "day", "theme", "urgency"),
+    Index("issues_newest", "shown", "created_at", "id"),
 )
 
 emotions = Table(
@@ -123,7 +130,8 @@ rollups = Table(
     Column("rated", Integer, nullable=False, default=0),
     Column("total", Float, nullable=False, default=0),
     PrimaryKeyConstraint("business", "kind", "day", "value", "source", "category"),
-    Index("rollups_kind", "kind", "day"),
+    # Sums over all businesses are made of this alone, value by value in its order.
+    Index("rollups_kind", "kind", "value", "day", "amount", "rated", "total"),
     sqlite_with_rowid=False,
 )
 
@@ -136,7 +144,7 @@ progress = Table(
     Column("updated_at", BigInteger, nullable=False),
 )
 
-# Recurring pain points beyond the closed list of themes (consumers/themes/).
+# Recurring pain points beyond the closed list of themes (consumers/topics/).
 topics = Table(
     "topics",
     derived,

@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from consumers.record.answers import Alert, IssueRow, View
+from consumers.record.answers import IssueRow
+from consumers.record.answers_people import Alert, View
 from consumers.record.conditions import moment
 from consumers.record.filters import Status
 from consumers.record.queries import issue

@@ -1,4 +1,7 @@
-"""A report as one HTML file: styles and charts inside, nothing fetched, everything escaped. It prints on A4."""
+"""A report as one HTML file: styles and charts inside, nothing fetched, everything escaped.
+
+It prints on A4.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from consumers.report import words
 from consumers.report.draw import over_time, sparkline
 from consumers.report.gather import Report
 from consumers.report.view import view_of
@@ -24,7 +26,7 @@ def html(report: Report) -> str:
     facts = [(fact.name, fact.value, fact.note) for fact in view.facts]
     chart = Markup(over_time(view.trend))  # nosec B704: numbers and days of ours
     shown = {**vars(view), "pains": pains, "facts": facts, "chart": chart}
-    text: str = _template().render(told=report.summary, number=words.number, **shown)
+    text: str = _template().render(told=report.summary, **shown)
     return text
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from datetime import date
 
-from consumers.record.answers import Interval, Priority, ThemeDetail
+from consumers.record.answers import Interval, Priority
 from consumers.record.queries_first import HALF_LIFE_DAYS
-from consumers.report.gather import EmotionCount, Report
+from consumers.report.gather import EmotionCount, Pain, Report
 from consumers.topics.rising import Spike
 
 TITLES = {
@@ -32,6 +32,8 @@ TITLES = {
     "other": "Other",
 }
 _QUOTE_CHARS, _NAMES = 180, 8
+# An interval that allows five times as much says nothing that a reader could use.
+_VAGUE = 5
 
 
 def title(theme: str) -> str:
@@ -61,12 +63,17 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
+def counted(count: int, one: str) -> str:
+    """A number of things by their singular."""
+    return f"1 {one}" if count == 1 else f"{number(count)} {one}s"
+
+
 def headline(report: Report) -> str:
     """The period in two or three sentences."""
     told = report.summary
     if not told.reviews:
         return f"There are no reviews from {days(told.since, told.until)}. {_instead(report)}"
-    out = [f"{number(told.reviews)} reviews{_volume(report)}."]
+    out = [f"{counted(told.reviews, 'review')}{_volume(report)}."]
     if told.mean_rating is not None:
         out.append(f"Mean rating {told.mean_rating:.2f}{rating_change(report)}.")
     if report.pains:
@@ -102,7 +109,10 @@ def _volume(report: Report) -> str:
 
 
 def rating_change(report: Report) -> str:
-    """The rating's change with its interval, and whether chance explains it; begins with a comma."""
+    """The rating's change with its interval, and whether chance explains it.
+
+    Begins with a comma.
+    """
     change = report.summary.rating_change
     if change is None:
         return ", with nothing to compare it with"
@@ -118,6 +128,8 @@ def count_change(change: Interval | None) -> str:
     """How the rate of issues or emotions a review changed, with its interval."""
     if change is None:
         return "nothing to compare with"
+    if clear(change) == 0 and change.high >= _VAGUE:
+        return "too few to compare"
     if clear(change) == 0:
         return f"no clear change ({_percent(change.low)} to {_percent(change.high)})"
     return f"{_percent(change.estimate)} per review ({_percent(change.low)} to {_percent(change.high)})"
@@ -164,20 +176,17 @@ def why(first: Priority) -> str:
     recency = "recent" if first.mean_recency >= 0.6 else "spread over the period"
     if first.mean_recency < 0.35:
         recency = "mostly weeks ago"
-    times = "1 open complaint" if first.issues == 1 else f"{number(first.issues)} open complaints"
     return (
-        f"{times}, {urgency}, {recency} "
+        f"{counted(first.issues, 'open complaint')}, {urgency}, {recency} "
         f"({first.issues} × {first.mean_urgency:.2f} × {first.mean_recency:.2f} = {first.score:.1f})"
     )
 
 
-def problem(pain: ThemeDetail) -> str:
+def problem(pain: Pain) -> str:
     """What most of a theme's issues tell."""
-    if not pain.problems:
-        return ""
-    most = pain.problems[0]
-    if most.issues < 2:
-        return most.text
+    most = pain.problem
+    if most is None or most.issues < 2:
+        return most.text if most else ""
     return f"Most often: {most.text.rstrip('.')} ({most.issues})."
 
 
@@ -220,5 +229,5 @@ def method(report: Report) -> list[str]:
         "Who writes a review is not a fair draw of who came.",
     ]
     if told.waiting:
-        out.insert(1, f"{number(told.waiting)} reviews still wait for their analysis.")
+        out.insert(1, f"Not analysed yet: {counted(told.waiting, 'review')}.")
     return out

@@ -94,7 +94,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def server_url(settings: Settings) -> str:
-    """The URL that stock tools (`rq worker --url`) take; starts the embedded server where it is the one meant."""
+    """The URL that stock tools (`rq worker --url`) take.
+
+    Starts the embedded server where it is the one meant.
+    """
     if settings.redis_url is not None:
         return settings.redis_url.get_secret_value()
     return f"unix://{attach(settings.home, settings.server_config)}"
@@ -169,14 +172,19 @@ def attach(home: Path, server_config: str = "", timeout_seconds: float = 30) -> 
 
 
 def release(home: Path) -> None:
-    """Let go of the embedded server before the process ends (tests; long-lived tools that are done with it)."""
+    """Let go of the embedded server before the process ends (tests.
+
+    Long-lived tools that are done with it).
+    """
     held = _held.pop(socket_path(home), None)
     if held is not None:
         held.close()
 
 
 def socket_path(home: Path) -> Path:
-    """Where the embedded server listens; a short path in /tmp where `home` is too long for a unix socket (108 bytes).
+    """Where the embedded server listens.
+
+    A short path in /tmp where `home` is too long for a unix socket (108 bytes).
 
     Raises:
         Misconfigured: that folder in /tmp is another user's, or open to others.
@@ -199,7 +207,10 @@ def socket_path(home: Path) -> Path:
 
 
 def _ensure_guardian(home: Path, server_config: str) -> None:
-    """Start a guardian unless one lives (it holds `guardian.lock`); of two started at once, one gives way."""
+    """Start a guardian unless one lives (it holds `guardian.lock`).
+
+    Of two started at once, one gives way.
+    """
     with (home / "guardian.lock").open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

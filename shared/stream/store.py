@@ -33,7 +33,10 @@ Outcome = Literal["new", "updated", "same"]
 
 
 class Store:
-    """Reads and writes reviews and analyses. All methods raise TemporaryFailure when the server cannot be used."""
+    """Reads and writes reviews and analyses.
+
+    All methods raise TemporaryFailure when the server cannot be used.
+    """
 
     def __init__(
         self,
@@ -90,7 +93,10 @@ class Store:
         return [f == bytes.fromhex(r.version) for f, r in zip(found, reviews, strict=True)]
 
     def pending(self, ids: Sequence[str]) -> list[Review]:
-        """The reviews among `ids` that exist and have no analysis of their current version yet. One script."""
+        """The reviews among `ids` that exist and have no analysis of their current version yet.
+
+        One script.
+        """
         return [unpack_review(blob) for blob in self._run(self._pending, list(ids))] if ids else []
 
     def save(self, pairs: Iterable[tuple[Review, Analysis]]) -> int:
@@ -106,7 +112,10 @@ class Store:
         return int(self._run(self._save, args)) if args else 0
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove text, analysis and index entries; a job still queued for them finds nothing and ends well."""
+        """Remove text, analysis and index entries.
+
+        A job still queued for them finds nothing and ends well.
+        """
         return int(self._run(self._delete, list(ids))) if ids else 0
 
     def reviews(self, ids: Sequence[str]) -> list[Review | None]:
@@ -118,7 +127,10 @@ class Store:
         return [pair and pair[1] for pair in self.pairs(ids)]
 
     def pairs(self, ids: Sequence[str]) -> list[tuple[Review, Analysis | None] | None]:
-        """Reviews with their analyses by id, None where there is no review, same order. One command."""
+        """Reviews with their analyses by id, None where there is no review, same order.
+
+        One command.
+        """
         if not ids:
             return []
         keys = [prefix + i for i in ids for prefix in ("b:r:", "b:a:")]
@@ -129,7 +141,10 @@ class Store:
         ]
 
     def all(self) -> Iterator[tuple[Review, Analysis | None]]:
-        """Every review with its analysis, oldest first; see Browse.oldest_first for the exact order."""
+        """Every review with its analysis, oldest first.
+
+        See Browse.oldest_first for the exact order.
+        """
         return Browse(self.connection).oldest_first()
 
     def counts(self) -> dict[str, int]:

@@ -12,6 +12,7 @@ import pytest
 
 from consumers.record.database import writing
 from consumers.record.project import apply
+from consumers.record.schema import alerts
 from shared.review import EMOTIONS, Analysis, Emotions, Insight, Issue, Review
 from tests.browser.conftest import violations
 from tests.consumers.record.filled import NEWEST
@@ -89,10 +90,36 @@ def test_a_theme_that_has_risen_is_told_with_its_test(open_page, risen):
 def test_what_customers_love_comes_after_the_page_and_without_scripts_by_a_link(open_page, risen):
     page = open_page("/?business=Risen")
     section = page.get_by_role("region", name="What customers love")
-    section.get_by_text("Friendly staff").wait_for()
+    section.get_by_text("Friendly staff", exact=True).wait_for()
     section.get_by_role("listitem").first.get_by_role("link").click()
     page.locator(".text").wait_for()
     plain = open_page("/?business=Risen", java_script_enabled=False)
     plain.get_by_role("link", name="Read it from the reviews").click()
     plain.get_by_role("heading", name="What customers love", level=1).wait_for()
-    plain.get_by_text("Friendly staff").wait_for()
+    plain.get_by_text("Friendly staff", exact=True).wait_for()
+
+
+def test_the_overview_is_taken_along_as_a_report(open_page, risen):
+    page = open_page("/?business=Risen")
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="as a report to print").click()
+    name = waiting.value.suggested_filename
+    with open(waiting.value.path(), "rb") as file:
+        assert name.startswith("report-2026-") and file.read(5) == b"%PDF-"
+    assert b"Risen" in taken(page, "HTML")
+
+
+def test_an_alert_waits_on_the_overview_until_it_was_seen(open_page, house, risen):
+    row = {"rule": "billing", "business": "Risen", "text": "<b>Twelve</b> in a week"}
+    with writing(house.engine) as connection:
+        connection.execute(alerts.insert().values(id="risen-1", raised_at=1_790_000_000, **row))
+    reader = open_page("/?business=Risen", token=house.token("read"))
+    reader.get_by_role("region", name="Alerts").get_by_text("<b>Twelve</b>").wait_for()
+    assert reader.get_by_role("button", name="Seen").count() == 0
+    other = open_page("/", token=house.token("read", "Hotel Linde"))
+    assert other.get_by_role("region", name="Alerts").count() == 0
+    page = open_page("/?business=Risen")
+    assert violations(page) == []
+    page.get_by_role("button", name="Seen").click()
+    page.get_by_role("region", name="Alerts").wait_for(state="detached")
+    assert page.url.endswith("/?business=Risen&period=30d")

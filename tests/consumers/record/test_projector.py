@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import signal
-from datetime import timedelta
 
 import pytest
 from sqlalchemy import delete, func, insert, select, text, update
@@ -13,66 +11,26 @@ from consumers.record import schema
 from consumers.record.database import open_database, writing
 from consumers.record.project import apply
 from consumers.record.projector import Projector
-from shared.review import Review
 from shared.stream.feed import FEED
 from tests.conftest import make_review, wait_until
 from tests.consumers.record.filled import filled, synthetic
-
-KEPT = (schema.reviews, schema.issues, schema.emotions, schema.rollups)
-
-
-def everything(engine):  # type: ignore[no-untyped-def]
-    """All derived rows, in an order of their own; sums of ratings as they are when no order matters."""
-    out = {}
-    with engine.connect() as connection:
-        for table in KEPT:
-            rows = connection.execute(
-                select(*(c for c in table.c if c.name != "number"))
-            ).mappings()
-            out[table.name] = sorted(
-                ({k: round(v, 6) if k == "total" else v for k, v in row.items()} for row in rows),
-                key=repr,
-            )
-    return out
+from tests.consumers.record.life import Life, everything, ids_of
 
 
-def ids_of(engine):  # type: ignore[no-untyped-def]
-    with engine.connect() as connection:
-        return set(connection.scalars(select(schema.reviews.c.id)))
+def test_news_that_fail_for_one_review_keep_no_review_out_of_the_record(database, store):
+    told = []
 
+    def news(connection, pairs):  # type: ignore[no-untyped-def]
+        if any(review.id == make_review(2).id for review, _ in pairs):
+            raise RuntimeError("no reply can be written to this")
+        told.extend(review.id for review, _ in pairs)
 
-class Life:
-    """Reviews come, change, move in time, are analysed and go, at random."""
-
-    def __init__(self, store, seed):  # type: ignore[no-untyped-def]
-        self.store, self.draw = store, random.Random(seed)
-        self.material = list(synthetic(60, seed))
-
-    def step(self) -> None:
-        review, analysis = self.draw.choice(self.material)
-        what = self.draw.random()
-        if what < 0.35:
-            self.store.put([review], self.draw.choice(["live", "backfill"]))
-        elif what < 0.7 and analysis is not None:
-            self.store.save([(review, analysis)])
-        elif what < 0.8:
-            self.store.delete([review.id])
-        else:
-            self.store.put([self.changed(review)])
-
-    def changed(self, review: Review) -> Review:
-        return review.model_copy(
-            update=self.draw.choice(
-                [
-                    {"text": review.text + " Changed."},
-                    {"rating": self.draw.choice([None, 1, 5]), "business": "Elsewhere"},
-                    {
-                        "title": "Moved",
-                        "created_at": review.created_at - timedelta(days=self.draw.randrange(9)),
-                    },
-                ]
-            )
-        )
+    projector = Projector(database, store, news=news)
+    projector.catch_up()
+    store.put([make_review(i) for i in range(4)], "backfill")
+    projector.catch_up()
+    assert ids_of(database) == {make_review(i).id for i in range(4)}
+    assert told == [make_review(i).id for i in (0, 1, 3)]
 
 
 @pytest.mark.parametrize("seed", range(3))
