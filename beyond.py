@@ -48,6 +48,7 @@ COMMANDS = {
     ),
     "report": ("consumers.report.commands", "report", "A page to print: what hurts, what to do."),
     "failed": ("consumers.commands", "failed", "List, show, retry or drop dead letters."),
+    "acl": ("shared.stream.commands", "acl", "Users of the server, each with its role's rights."),
     "dashboard": ("consumers.dashboard.commands", "dashboard", "Serve the dashboard and its API."),
     "tokens": ("consumers.dashboard.commands", "tokens", "Make, list, revoke access tokens."),
     "settings": ("shared.inference.commands", "settings", "Effective settings, secrets masked."),

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sqlalchemy import Engine, func, select  # noqa: E402
 
 from consumers.record.database import open_database, record_path  # noqa: E402
-from consumers.record.projector import Projector  # noqa: E402
+from consumers.record.projector import Projector, calm_collector  # noqa: E402
 from consumers.record.schema import reviews  # noqa: E402
 from shared.settings import Settings  # noqa: E402
 from shared.stream import broker  # noqa: E402
@@ -29,7 +29,7 @@ from shared.stream.names import BACKFILL  # noqa: E402
 from shared.stream.store import Store  # noqa: E402
 from tests.consumers.record.filled import filled, synthetic  # noqa: E402
 
-CHUNK, PROJECTED = 64, 10_000
+CHUNK, PROJECTED = 64, 20_000
 
 
 def projector_rate(home: Path, count: int = PROJECTED) -> None:
@@ -73,6 +73,7 @@ def main() -> None:
     parser.add_argument("--reviews", type=int, default=100_000)
     parser.add_argument("--home", type=Path, help="keep the big record here")
     chosen = parser.parse_args()
+    calm_collector()  # as `beyond record` does
     with tempfile.TemporaryDirectory() as folder:
         projector_rate(Path(folder) / "projected")
         big_record(chosen.home or Path(folder) / "big", chosen.reviews)

@@ -33,7 +33,10 @@ DISPERSIONS = (0.0, 0.0, 0.05, 0.15)
 
 @dataclass(frozen=True)
 class Corpus:
-    """counts[business, theme, week], reviews[business, week]; which series have a spike in the last week."""
+    """counts[business, theme, week], reviews[business, week].
+
+    Which series have a spike in the last week.
+    """
 
     counts: np.ndarray
     reviews: np.ndarray

@@ -12,12 +12,8 @@ from the moment at which it was due.
 from __future__ import annotations
 
 import argparse
-import asyncio
-import hashlib
-import hmac
 import json
 import os
-import random
 import signal
 import socket
 import statistics
@@ -32,10 +28,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import aiohttp  # noqa: E402
 import httpx  # noqa: E402
 
-from shared.review import review_id  # noqa: E402
+from benchmarks.webhook_postings import PLATFORMS, Posting, postings  # noqa: E402
+from benchmarks.webhook_sender import send  # noqa: E402
 from shared.settings import Settings  # noqa: E402
 from shared.stream import broker  # noqa: E402
 
@@ -60,23 +56,6 @@ app = Starlette(routes=[Route("/reviews/{rest:path}", reviews, methods=["POST"])
 import uvicorn
 uvicorn.run(app, port=int(os.environ["PORT"]), log_level="warning", access_log=False)
 """
-DATE = "2026-03-01T12:00:00Z"
-# One sentence each from a few lists: texts of 100 to 1,500 characters that compress like reviews do.
-_WORDS = "we they the staff waited soup cold again nobody asked room lift never came box broken twice".split()
-PLATFORMS = ("", "judgeme", "yotpo", "stamped", "trustpilot", "reviewsio")
-
-
-@dataclass
-class Posting:
-    """One request to send, and what became of it."""
-
-    path: str
-    headers: dict[str, str]
-    body: bytes
-    review: str
-    platform: int
-    status: int = 0
-    seconds: float = 0.0
 
 
 @dataclass
@@ -95,42 +74,6 @@ class Run:
 
     def acknowledged(self) -> set[str]:
         return {p.review for p in self.sent if p.status in (200, 202)}
-
-
-def postings(count: int, seed: str) -> list[Posting]:
-    """Requests in turn of every platform, genuine, each of another review."""
-    chance = random.Random(seed)
-    return [_posting(i, f"{seed}-{i}", chance) for i in range(count)]
-
-
-def _posting(number: int, external: str, chance: random.Random) -> Posting:
-    platform = number % len(PLATFORMS)
-    name = PLATFORMS[platform]
-    text = " ".join(chance.choices(_WORDS, k=chance.choice([20, 60, 250]))) + "."
-    headers, path = {"Content-Type": "application/json"}, f"/reviews/{name}"
-    payload: dict[str, object]
-    if name == "":
-        payload = {"external_id": external, "text": text, "rating": 1, "created_at": DATE}
-        headers["Authorization"], path = "Bearer secret", "/reviews"
-    elif name == "judgeme":
-        payload = {"review": {"id": external, "body": text, "rating": 2, "created_at": DATE}}
-    elif name == "yotpo":
-        data = {"id": external, "content": text, "score": "2", "created_at": DATE}
-        payload, path = {"event": "review_create", "data": data}, f"{path}/hush"
-    elif name == "stamped":
-        payload = {"id": external, "reviewMessage": text, "reviewRating": "1", "dateCreated": DATE}
-        headers["X-Stamped-Webhook-Secret"] = "hush"
-    elif name == "trustpilot":
-        data = {"id": external, "text": text, "stars": 2, "createdAt": DATE}
-        event = {"eventName": "service-review-created", "eventData": data}
-        payload, path = {"events": [event]}, f"{path}/hush"
-    else:
-        payload = {"id": external, "comments": text, "rating": "1", "date_created": DATE}
-        path = f"{path}/hush"
-    body = json.dumps(payload).encode()
-    if name == "judgeme":
-        headers["JUDGEME-HMAC-SHA256"] = hmac.new(b"hush", body, hashlib.sha256).hexdigest()
-    return Posting(path, headers, body, review_id(name or "webhook", external, "", None), platform)
 
 
 class Door:
@@ -194,50 +137,10 @@ class Door:
         os.kill(int(self.server.info("server")["process_id"]), signal.SIGKILL)
 
 
-async def send(
-    door: Door, work: list[Posting], rate: float, kills: tuple[float, ...] = ()
-) -> float:
-    """Send each when it is due, from another address for each platform; returns the seconds it took."""
-    connectors = [
-        aiohttp.TCPConnector(limit=0, local_addr=(f"127.0.0.{2 + i}", 0))
-        for i in range(len(PLATFORMS))
-    ]
-    sessions = [
-        aiohttp.ClientSession(connector=c, timeout=aiohttp.ClientTimeout(30)) for c in connectors
-    ]
-
-    async def one(posting: Posting, due: float) -> None:
-        url = f"http://127.0.0.1:{door.port}{posting.path}"
-        try:
-            async with sessions[posting.platform].post(
-                url, data=posting.body, headers=posting.headers
-            ) as answer:
-                await answer.read()
-                posting.status = answer.status
-        except (aiohttp.ClientError, TimeoutError):
-            posting.status = -1
-        posting.seconds = time.perf_counter() - due
-
-    begun, tasks, left = time.perf_counter(), [], sorted(kills)
-    for i, posting in enumerate(work):
-        due = begun + i / rate
-        if (wait := due - time.perf_counter()) > 0:
-            await asyncio.sleep(wait)
-        if left and i / rate >= left[0]:
-            left.pop(0)
-            await asyncio.to_thread(door.kill_server)
-        tasks.append(asyncio.create_task(one(posting, due)))
-    await asyncio.gather(*tasks)
-    took = time.perf_counter() - begun
-    for session in sessions:
-        await session.close()
-    return took
-
-
 def run(door: Door, rate: float, seconds: float, kills: tuple[float, ...] = ()) -> Run:
     work = postings(int(rate * seconds), f"{time.time_ns()}")
     memory, cpu = door.memory(), door.cpu()
-    took = asyncio.run(send(door, work, rate, kills))
+    took = send(door.port, work, rate, {moment: door.kill_server for moment in kills})
     return Run(work, took, (memory, door.memory()), door.cpu() - cpu)
 
 
@@ -286,9 +189,10 @@ def overload(rate: float, seconds: float) -> None:
         answers = Counter(p.status for p in much.sent)
         print(
             f"{name:32} {dict(sorted(answers.items()))}; p99 {much.quantile(0.99, 200, 202):.0f} ms of 202, "
-            f"{much.quantile(0.99, 429, 503):.0f} ms of 503; all answered after {much.seconds:.1f} s; "
+            f"p50 {much.quantile(0.5, 429, 503):.0f} and p99 {much.quantile(0.99, 429, 503):.0f} ms of 503; all answered after {much.seconds:.1f} s; "
             f"afterwards p99 {after.quantile(0.99):.0f} ms, {len(after.sent) - len(after.acknowledged())} "
-            f"refused; lost {lost}, doubled {doubled}; memory {much.memory[0]:.0f} -> {after.memory[1]:.0f} MiB"
+            f"refused; lost {lost}, doubled {doubled}; memory {much.memory[0]:.0f} -> {after.memory[1]:.0f} MiB; "
+            f"the sender itself was late by {max(p.late for p in much.sent):.1f} s at most"
         )
 
 
@@ -303,7 +207,7 @@ def killed(rate: float, seconds: float) -> None:
         again = 0
         while left := [p for p in result.sent if p.status not in (200, 202)]:
             again += 1
-            asyncio.run(send(door, left, rate))
+            send(door.port, left, rate)
         missing, doubled = door.stored(result.acknowledged())
         door.stop()
     print(

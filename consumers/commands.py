@@ -11,6 +11,7 @@ import click
 
 from shared.cli import command, opened, table
 from shared.errors import Misconfigured
+from shared.inert import inert, inert_json
 from shared.stream.browse import Browse
 from shared.stream.names import BACKFILL, LIVE, TRAINING
 from shared.stream.recovery import dead_letters, drop, requeue
@@ -52,9 +53,9 @@ def status(as_json: bool) -> None:
         told = sum(queue.reasons.values())
         newest = f" of the newest {told}" if told < queue.dead_letters else ""
         for reason, count in queue.reasons.items():
-            click.echo(f"failed    {count}{newest}: {reason}  (see: beyond failed list)")
+            click.echo(f"failed    {count}{newest}: {inert(reason)}  (see: beyond failed list)")
     for kind, text in found.warnings.items():
-        click.secho(f"warning   {kind}: {text}", fg="yellow")
+        click.secho(inert(f"warning   {kind}: {text}"), fg="yellow")
 
 
 def _gib(size_bytes: int) -> str:
@@ -72,7 +73,8 @@ def show(review_id: str) -> None:
     found = store.pairs([review_id])[0]
     if found is None:
         raise Misconfigured(f"no review with the id {review_id}")
-    click.echo(json.dumps(record(*found), ensure_ascii=False, indent=2))
+    told = json.dumps(record(*found), ensure_ascii=False, indent=2)
+    click.echo(inert_json(told))
 
 
 @click.command()
@@ -146,7 +148,7 @@ def failed_list() -> None:
     """Which reviews could not be analysed, and why."""
     _, letters = _letters(())
     for letter in letters:
-        click.echo(f"{letter.job_id}  {letter.queue}  {letter.failed_at}  {letter.reason}")
+        click.echo(f"{letter.job_id}  {letter.queue}  {letter.failed_at}  {inert(letter.reason)}")
     click.echo(f"{len(letters)} dead letters", err=True)
 
 
@@ -158,7 +160,8 @@ def failed_show(ids: tuple[str, ...]) -> None:
     _, _, store = opened()
     for letter in _letters(ids)[1]:
         found = [r.model_dump(mode="json") if r else None for r in store.reviews(letter.review_ids)]
-        click.echo(json.dumps({**letter.__dict__, "reviews": found}, ensure_ascii=False, indent=2))
+        told = json.dumps({**letter.__dict__, "reviews": found}, ensure_ascii=False, indent=2)
+        click.echo(inert_json(told))
 
 
 @failed.command("retry")

@@ -62,6 +62,9 @@ def erase(ids: Sequence[str], settings: Settings, store: Store, engine: Engine) 
     out.removed["events"] = _events(store.connection, wanted)
     out.removed["verdicts"] = forget_verdicts(store.connection, wanted)
     out.removed |= erase_rows(engine, sorted(wanted))
+    out.removed["files of quotes as vectors, which `beyond topics` makes again"] = _vectors(
+        settings
+    )
     taken = take_out(settings.home, wanted)
     out.removed |= {f"lines of {name}": count for name, count in taken.lines.items()}
     out.removed = {what: count for what, count in out.removed.items() if count}
@@ -73,6 +76,14 @@ def erase(ids: Sequence[str], settings: Settings, store: Store, engine: Engine) 
         *_files(settings, taken),
     ]
     return out
+
+
+def _vectors(settings: Settings) -> int:
+    """The cache of consumers/topics: no line of it says which review it is of, so all go."""
+    found = list((settings.home / "topics").glob("vectors.db*"))
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)
 
 
 def _events(connection: redis.Redis, ids: set[str]) -> int:

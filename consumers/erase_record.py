@@ -64,7 +64,10 @@ def _erase(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
 
 
 def _messages(connection: Connection, ids: Sequence[str]) -> int:
-    """Take the reviews out of alerts that wait, were sent or are dead; what tells of nothing else goes."""
+    """Take the reviews out of alerts that wait, were sent or are dead.
+
+    What tells of nothing else goes.
+    """
     named = or_(*(outbox.c.message.contains(i, autoescape=True) for i in ids))
     found = connection.execute(select(outbox).where(named)).all()
     for row in found:

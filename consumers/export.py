@@ -6,8 +6,10 @@ record (export_source.py). It does not know where entries come from or files.
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
+from shared.inert import inert as without_orders
 from shared.review import Analysis, Review
 
 Entry = dict[str, Any]
@@ -48,7 +50,10 @@ def record(review: Review, analysis: Analysis | None) -> Entry:
 
 
 def rows(entry: Entry) -> list[list[Any]]:
-    """Rows of an analysed entry in the order of COLUMNS: one per issue, at least one; empty cells are None."""
+    """Rows of an analysed entry in the order of COLUMNS: one per issue, at least one.
+
+    Empty cells are None.
+    """
     # dated false: created_at is the time of import
     head = [entry.get(name, True) if name == "dated" else entry[name] for name in _OF_REVIEW]
     analysis = entry["analysis"]
@@ -65,5 +70,10 @@ def rows(entry: Entry) -> list[list[Any]]:
 
 
 def inert(cell: Any) -> Any:
-    """A cell that no spreadsheet runs as a formula; an empty one stays empty."""
-    return "'" + cell if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    """A cell that no spreadsheet runs as a formula and no terminal obeys; an empty one stays empty."""
+    if not isinstance(cell, str) or (cell.isascii() and cell.isprintable() and cell[:1].isalnum()):
+        return cell
+    shown = without_orders(cell)
+    # NFKC: a full-width = counts as one in some spreadsheets; leading blanks are skipped by some.
+    start = unicodedata.normalize("NFKC", cell[:40]).lstrip(" \u200b\u00a0\ufeff\n")
+    return "'" + shown if start.startswith(_FORMULA) else shown

@@ -1,4 +1,7 @@
-"""`beyond export`: analysed reviews as JSON lines, CSV or Parquet, with the dashboard's filters. It writes one file."""
+"""`beyond export`: analysed reviews as JSON lines, CSV or Parquet, with the dashboard's filters.
+
+It writes one file.
+"""
 
 from __future__ import annotations
 

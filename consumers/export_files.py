@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import IO, Any
 
 from consumers.export import COLUMNS, Entry, inert, rows
+from shared.inert import inert_json
 
 FORMS = ("jsonl", "csv", "parquet")
 # Rows that Parquet compresses together: some 10 MB of Python objects.
@@ -24,7 +25,7 @@ def write_jsonl(entries: Iterable[Entry], out: IO[str]) -> int:
     count = 0
     for entry in entries:
         count += 1
-        out.write(encode(entry) + "\n")
+        out.write(inert_json(encode(entry)) + "\n")
     return count
 
 
@@ -40,7 +41,10 @@ def write_csv(entries: Iterable[Entry], out: IO[str]) -> int:
 
 
 def write_parquet(entries: Iterable[Entry], out: IO[bytes]) -> int:
-    """The same table with types (times are UTC microseconds), compressed by zstd; how many entries."""
+    """The same table with types (times are UTC microseconds), compressed by zstd.
+
+    How many entries.
+    """
     import pyarrow
     import pyarrow.parquet
 

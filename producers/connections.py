@@ -38,7 +38,7 @@ class ConnectionLimits:
     head_seconds: float
     body_bytes: int
     most: int = 1000
-    most_of_one_address: int = 100
+    most_of_one_address: int = 200
     proxies: Container[str] = ()
     open_of: Counter[str] = field(default_factory=Counter)
 
@@ -52,19 +52,20 @@ class DoorProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes = self._body_bytes = self._header_count = 0
         self._in_body = False
+        self._too_many = False
         self._peer = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Refused where too many are open already."""
+        """Where too many are open already, it is refused at its first byte: an answer before is often lost."""
         super().connection_made(transport)
         self._peer = self.client[0] if self.client else ""
         limits = self._limits
         limits.open_of[self._peer] += 1
         of_one = limits.open_of[self._peer] > limits.most_of_one_address
-        if len(self.connections) > limits.most or (of_one and self._peer not in limits.proxies):
-            self._refuse(503, "too many connections are open")
-        else:
-            self._await_head()
+        self._too_many = len(self.connections) > limits.most or (
+            of_one and self._peer not in limits.proxies
+        )
+        self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
@@ -75,9 +76,14 @@ class DoorProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes outside a body count as headers. A body that nobody reads any more must end in the same time."""
+        """Bytes outside a body count as headers.
+
+        A body that nobody reads any more must end in the same time.
+        """
         if self.transport.is_closing():
             return
+        if self._too_many:
+            return self._refuse(503, "too many connections are open")
         if not self._in_body:
             self._head_bytes += len(data)
         else:

@@ -12,10 +12,24 @@ import time
 from collections.abc import Sequence
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import Misconfigured, Overloaded
 from shared.telemetry import REQUEST_SECONDS
+
+PROBLEM = "application/problem+json"  # RFC 9457
+_NO_ROOM = JSONResponse(
+    {
+        "type": "about:blank",
+        "title": "Try again later",
+        "status": 503,
+        "detail": "as many deliveries as may be (BEYOND_WEBHOOK_WAITING) are at work already",
+    },
+    503,
+    {"Retry-After": "1"},
+    PROBLEM,
+)
 
 
 class Refused(Exception):
@@ -36,19 +50,15 @@ class Room:
         self._most_held = max(max_bytes, most * max_bytes // 10)
         self._inside = self._held = 0
 
-    def __enter__(self) -> None:
-        """Take a place.
-
-        Raises:
-            Overloaded: there is none.
-        """
+    def enter(self) -> bool:
+        """Take a place; False where there is none. Who took one leaves."""
         if self._inside >= self._most:
-            raise Overloaded(
-                f"{self._most} deliveries are at work already (BEYOND_WEBHOOK_WAITING)", 1
-            )
+            return False
         self._inside += 1
+        return True
 
-    def __exit__(self, *_: object) -> None:
+    def leave(self) -> None:
+        """Free the place."""
         self._inside -= 1
         if not self._inside:
             self._held = 0
@@ -93,14 +103,14 @@ class Room:
         return Refused(413, f"the body is larger than {self._max_bytes} bytes")
 
 
-class Timed:
-    """ASGI middleware: seconds by status, for every request."""
+class Gate:
+    """ASGI middleware before all else: no room is said at the least cost, and every request is timed by status."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, room: Room) -> None:
+        self._app, self._room = app, room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """ASGI. Only what may store something needs room; health is told also under load."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         begun, status = time.perf_counter(), "500"
@@ -111,9 +121,16 @@ class Timed:
                 status = str(message["status"])
             await send(message)
 
+        needs_room = scope["method"] == "POST"
+        entered = needs_room and self._room.enter()
         try:
-            await self._app(scope, receive, watched)
+            if needs_room and not entered:
+                await _NO_ROOM(scope, receive, watched)
+            else:
+                await self._app(scope, receive, watched)
         finally:
+            if entered:
+                self._room.leave()
             REQUEST_SECONDS.labels(status).observe(time.perf_counter() - begun)
 
 

@@ -5,7 +5,10 @@ It does not know who raises them. Every boundary of the system raises only these
 
 
 class BeyondError(Exception):
-    """Root of all errors that a user or a caller may act on; its text says what was wrong, where, and what to do."""
+    """Root of all errors that a user or a caller may act on.
+
+    Its text says what was wrong, where, and what to do.
+    """
 
 
 class InvalidReview(BeyondError):
@@ -25,7 +28,7 @@ class NotFound(BeyondError):
 
 
 class Forbidden(BeyondError):
-    """Refuse: signed in, but not for this (HTTP 403)."""
+    """Refuse: signed in, or proven genuine, but not for this (HTTP 403)."""
 
 
 class Conflict(BeyondError):
@@ -41,7 +44,10 @@ class TemporaryFailure(BeyondError):
 
 
 class Overloaded(TemporaryFailure):
-    """Back off: the queue is full. `retry_after_seconds` says when to try again (HTTP 503 + Retry-After)."""
+    """Back off: the queue is full.
+
+    `retry_after_seconds` says when to try again (HTTP 503 + Retry-After).
+    """
 
     def __init__(self, message: str, retry_after_seconds: int = 5) -> None:
         super().__init__(message)
@@ -49,7 +55,10 @@ class Overloaded(TemporaryFailure):
 
 
 class FellBehind(BeyondError):
-    """Start over: what a reader of the feed has not seen yet is gone from it; the store has everything."""
+    """Start over: what a reader of the feed has not seen yet is gone from it.
+
+    The store has everything.
+    """
 
 
 class RateLimited(Overloaded):
@@ -65,4 +74,7 @@ class Misconfigured(BeyondError):
 
 
 class ModelUnavailable(Misconfigured):
-    """Stop: weights are missing, corrupt or unreachable; the text names the source and the remedy."""
+    """Stop: weights are missing, corrupt or unreachable.
+
+    The text names the source and the remedy.
+    """

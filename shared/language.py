@@ -58,20 +58,34 @@ def detect(text: str) -> str | None:
     """The ISO 639-1 code of the language that nearly all of `text` is written in; None where that is not sure."""
     import pycld2
 
-    # Ideographs say more than letters: four of them are a sentence.
-    weight = sum(4 if c >= "\u2e80" else 1 for c in text if c.isalpha())
-    if weight < MINIMUM_LETTERS:
+    if not _enough(text):
         return None
     # CLD2 refuses what is not printable UTF-8: lone surrogates, format characters of emoji.
-    clean = "".join(c for c in text if c.isprintable() or c.isspace()).encode("utf-8", "ignore")
+    if not text.isprintable():
+        text = "".join(c for c in text if c.isprintable() or c.isspace())
     try:
-        reliable, _, found = pycld2.detect(clean)
+        reliable, _, found = pycld2.detect(text.encode("utf-8", "ignore"))
     except pycld2.error:
         return None
     code, percent = found[0][1].split("-")[0], found[0][2]
     if not reliable or percent < SURE_PERCENT or len(code) != 2 or code == "un":
         return None
     return str(_OTHER_CODES.get(code, code))
+
+
+def _enough(text: str) -> bool:
+    """Whether there is enough to judge by.
+
+    The webhook asks this of every review: a long one is not read to its end.
+    """
+    weight = 0
+    for c in text:
+        if c.isalpha():
+            # Ideographs say more than letters: four of them are a sentence.
+            weight += 4 if c >= "\u2e80" else 1
+            if weight >= MINIMUM_LETTERS:
+                return True
+    return False
 
 
 def language_of(text: str, stated: object = None) -> str | None:

@@ -69,7 +69,10 @@ def redact(text: str) -> str:
 
 
 def holds_personal_data(text: str) -> bool:
-    """Whether the text holds any, or has: a mark says that something stood there. No policy changes that."""
+    """Whether the text holds any, or has: a mark says that something stood there.
+
+    No policy changes that.
+    """
     return EMAIL_MARK in text or NUMBER_MARK in text or _redacted(text) != text
 
 

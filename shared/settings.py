@@ -50,7 +50,10 @@ MATCHER_BASE = "all-minilm-l6-v2"  # how manifests call what a matcher (shared/i
 
 
 class Settings(BaseSettings):
-    """Effective settings. Durations are in seconds. `preset` fills what the environment leaves unset."""
+    """Effective settings.
+
+    Durations are in seconds. `preset` fills what the environment leaves unset.
+    """
 
     model_config = SettingsConfigDict(env_prefix="BEYOND_", env_file=".env", extra="ignore")
 
@@ -65,6 +68,10 @@ class Settings(BaseSettings):
         default=None, description="redis://, rediss://, unix://, sentinel://; else embedded"
     )
 
+    role_passwords: dict[str, SecretStr] = Field(
+        default={},
+        description='of the server\'s users, for `beyond acl`; JSON: {"producer": "..."}',
+    )
     database_url: SecretStr | None = Field(
         default=None,
         description="of the record: postgresql://USER:PASSWORD@HOST/DATABASE; else SQLite under HOME",
@@ -166,6 +173,11 @@ class Settings(BaseSettings):
     )
     platform_secrets: dict[str, list[SecretStr]] = Field(
         default={}, description='JSON: {"judgeme": ["new secret", "old secret"]}'
+    )
+    tenants: dict[str, dict[str, list[SecretStr]]] = Field(
+        default={},
+        description="secrets that write one business's reviews alone, JSON: "
+        '{"Harbour Grill": {"token": ["..."], "webhook": ["whsec_..."], "judgeme": ["..."]}}',
     )
     webhook_max_bytes: int = Field(default=256 * 1024, ge=1024)
     webhook_waiting: int = Field(

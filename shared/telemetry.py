@@ -126,7 +126,10 @@ COMMIT_DELIVERIES = histogram(
 def configure(
     log_format: str = "console", level: str = "INFO", metrics_port: int | None = None
 ) -> None:
-    """Send one line per event to standard error, JSON or console; serve /metrics where a port is given."""
+    """Send one line per event to standard error, JSON or console.
+
+    Serve /metrics where a port is given.
+    """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

@@ -14,6 +14,8 @@ import jsonschema
 import pytest
 import yaml
 
+from shared.settings import load_settings
+from shared.stream.access import NAMES
 from tests.conftest import CACHE, ROOT
 
 # The last docker-compose wheel on the package index carries the specification's JSON schema
@@ -95,3 +97,33 @@ def test_images_do_not_run_as_root(compose):
         service["build"]["target"] for service in compose["services"].values() if "build" in service
     }
     assert built == {"cpu", "trainer", "gpu"}
+
+
+def test_each_service_has_the_password_of_its_own_user_alone(compose):
+    services = compose["services"]
+    secrets = {
+        name: set(re.findall(r"\$\{(\w+_PASSWORD)", json.dumps(service.get("environment", {}))))
+        for name, service in services.items()
+    }
+    every = {f"{role.upper()}_PASSWORD" for role in NAMES}
+    assert secrets == {
+        "users": every,
+        "prepare": {"ADMIN_PASSWORD"},
+        "valkey": set(),
+        "webhook": {"PRODUCER_PASSWORD"},
+        "worker": {"WORKER_PASSWORD"},
+        "worker-gpu": {"WORKER_PASSWORD"},
+        "record": {"RECORD_PASSWORD"},
+        "trainer": {"TRAINER_PASSWORD"},
+        "reader": {"READER_PASSWORD"},
+    }
+    assert "--aclfile" in services["valkey"]["command"] and "ports" not in services["valkey"]
+
+
+def test_the_passwords_reach_the_server_as_a_json_object(compose, monkeypatch):
+    """Compose folds the lines and puts the values in; what comes out is what `beyond acl` reads."""
+    text = compose["services"]["users"]["environment"]["BEYOND_ROLE_PASSWORDS"]
+    filled = re.sub(r"\$\{(\w+)_PASSWORD:\?[^}]*\}", lambda m: m[1].lower() * 4, text)
+    monkeypatch.setenv("BEYOND_ROLE_PASSWORDS", filled)
+    found = {n: s.get_secret_value() for n, s in load_settings().role_passwords.items()}
+    assert found == {name: name * 4 for name in NAMES}

@@ -192,7 +192,10 @@ class Cycle:
         return MATCHER_BASE if self.matched else base_name(self.settings)
 
     def _champion(self) -> tuple[str, Path | None]:
-        """What serves now, as (id, folder); the bare base where nothing does or it cannot be read."""
+        """What serves now, as (id, folder).
+
+        The bare base where nothing does or it cannot be read.
+        """
         registry = open_registry(self.settings)
         try:
             name = registry.promoted(self.run.plan.task) or packaged_for(

@@ -200,7 +200,10 @@ def train(
     *,
     new: bool = False,
 ) -> Run:
-    """A whole cycle; goes on with the unfinished run of the same plan unless a `new` one is wanted."""
+    """A whole cycle.
+
+    Goes on with the unfinished run of the same plan unless a `new` one is wanted.
+    """
     run = open_run(settings.home, plan, name, new=new, say=say)
     say(f"run {run.folder}")
     Cycle(run, settings, store, say).until()

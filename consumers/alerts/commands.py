@@ -96,7 +96,10 @@ def _try(watch: Watch, name: str) -> None:
 @click.option("--once", is_flag=True, help="look once, try what is due, exit")
 @command
 def run(file: Path | None, every: int, once: bool) -> None:
-    """Watch by the rules and send what they raise; until Ctrl-C or SIGTERM. The file is read anew when it changes."""
+    """Watch by the rules and send what they raise; until Ctrl-C or SIGTERM.
+
+    The file is read anew when it changes.
+    """
     settings = load_settings()
     configure(settings.log_format, settings.log_level)
     watch, engine, ask = _watch(settings, file), open_database(settings), _DeadLetters()

@@ -173,10 +173,7 @@ def _spikes(connection: Connection, rule: SpikeRule, now: int) -> Iterator[Findi
 
 
 def _silence(connection: Connection, rule: SilenceRule, now: int) -> Iterator[Finding]:
-    newest = select(func.max(reviews.c.created_at)).where(reviews.c.source == rule.source)
-    if rule.business is not None:
-        newest = newest.where(reviews.c.business == rule.business)
-    last = connection.scalar(newest)
+    last = _newest(connection, rule)
     if last is not None and now - last < rule.hours * 3600:
         return
     since = (
@@ -185,3 +182,18 @@ def _silence(connection: Connection, rule: SilenceRule, now: int) -> Iterator[Fi
     who = f"{rule.source} ({rule.business})" if rule.business else rule.source
     text = f"no review from {who} {since}; is its webhook or import still on?"
     yield Finding(rule, f"{last}\x1f{now // DAY_SECONDS}", rule.business or "", text)
+
+
+def _newest(connection: Connection, rule: SilenceRule) -> int | None:
+    """When the source's newest review was written: its day by the counts, which are few, then the moment."""
+    counts = [rollups.c.kind == "review", rollups.c.source == rule.source]
+    rows = [reviews.c.source == rule.source]
+    if rule.business is not None:
+        counts.append(rollups.c.business == rule.business)
+        rows.append(reviews.c.business == rule.business)
+    days = select(rollups.c.day).where(*counts).order_by(rollups.c.day.desc()).limit(1)
+    if (day := connection.scalar(days)) is None:
+        return None
+    rows.append(reviews.c.created_at >= day * DAY_SECONDS)
+    newest: int | None = connection.scalar(select(func.max(reviews.c.created_at)).where(*rows))
+    return newest

@@ -28,7 +28,10 @@ from shared.review import Frozen, Theme, Urgency
 
 
 class _Rule(Frozen):
-    """What all rules have. While `cooldown_minutes` last, the next alert of the rule waits; none is lost."""
+    """What all rules have.
+
+    While `cooldown_minutes` last, the next alert of the rule waits; none is lost.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9 _.-]{1,100}$")
     targets: tuple[str, ...] = Field(min_length=1)

@@ -1,4 +1,7 @@
-"""/v1/feed: what changes, as Server-Sent Events, for pages and programs that follow. It does not know the feed's form."""
+"""/v1/feed: what changes, as Server-Sent Events, for pages and programs that follow.
+
+It does not know the feed's form.
+"""
 
 from __future__ import annotations
 

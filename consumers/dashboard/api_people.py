@@ -1,4 +1,7 @@
-"""/v1/reviews/ID/reply, /v1/views, /v1/alerts: what people write and acknowledge. It does not know SQL."""
+"""/v1/reviews/ID/reply, /v1/views, /v1/alerts: what people write and acknowledge.
+
+It does not know SQL.
+"""
 
 from __future__ import annotations
 

@@ -85,7 +85,10 @@ def line(
 
 
 def bar(share: float, kind: str = "") -> Markup:
-    """A bar in a table's cell, `share` of its width in [0, 1]; its number stands in the next cell."""
+    """A bar in a table's cell, `share` of its width in [0, 1].
+
+    Its number stands in the next cell.
+    """
     width = 100 * min(max(share, 0), 1)
     return Markup(
         '<svg class="bar {}" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'

@@ -70,7 +70,10 @@ class Following:
         return read[-1].id, News(reviews=tuple(mine[:_MOST_IDS]), more=len(mine[_MOST_IDS:]))
 
     def _mine(self, ids: list[str]) -> list[str]:
-        """Those that the scope may know of. A review that is gone has no business: only who sees all hears of it."""
+        """Those that the scope may know of.
+
+        A review that is gone has no business: only who sees all hears of it.
+        """
         if self.scope.business is None or not ids:
             return ids
         query = select(reviews.c.id).where(self.scope.limits(reviews.c.business))

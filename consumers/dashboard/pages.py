@@ -46,7 +46,10 @@ for part in (pages_session, pages_work, pages_replies, pages_pipeline, pages_exp
 
 @router.get("/static/{name}")
 def static_file(name: str) -> Response:
-    """A style, a script or a licence. The address carries the file's hash, so it may be kept for ever."""
+    """A style, a script or a licence.
+
+    The address carries the file's hash, so it may be kept for ever.
+    """
     if name not in STATIC:
         raise NotFound(f"no such file: {name}")
     return FileResponse(

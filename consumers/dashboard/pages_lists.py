@@ -1,4 +1,7 @@
-"""The list of reviews: its filters as a form and as chips, each of which can be taken away. No SQL."""
+"""The list of reviews: its filters as a form and as chips, each of which can be taken away.
+
+No SQL.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The overview: what hurts, why, since when, and what to do first. It does not know how sums are kept."""
+"""The overview: what hurts, why, since when, and what to do first.
+
+It does not know how sums are kept.
+"""
 
 from __future__ import annotations
 

@@ -135,7 +135,10 @@ def _shown(letter: DeadLetter) -> dict[str, Any]:
 
 
 def _adapters(settings: Settings) -> dict[str, Any]:
-    """The registry's, newest first, then the packaged ones that serve; a registry that is away is said, not hidden."""
+    """The registry's, newest first, then the packaged ones that serve.
+
+    A registry that is away is said, not hidden.
+    """
     try:
         registry = open_registry(settings)
         serving = {task: default_for(registry, task, settings) for task in _TASKS}

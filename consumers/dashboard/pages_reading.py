@@ -1,4 +1,7 @@
-"""One review as a page: its text cut where evidence begins and ends, and its emotions. No SQL, no HTML."""
+"""One review as a page: its text cut where evidence begins and ends, and its emotions.
+
+No SQL, no HTML.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ class Part:
 
 
 def parts(text: str, issues: Sequence[IssueRow]) -> list[Part]:
-    """The text in pieces, whose texts joined are the text. Where two quotes overlap, the earlier one keeps the overlap."""
+    """The text in pieces, whose texts joined are the text.
+
+    Where two quotes overlap, the earlier one keeps the overlap.
+    """
     out, at = [], 0
     for issue in sorted(issues, key=lambda i: (i.start, -i.end)):
         start, end = max(issue.start, at), min(issue.end, len(text))

@@ -1,4 +1,7 @@
-"""A review's reply on its page: draft, edit, approve, copy. Nothing is posted. It does not know how drafts are worded."""
+"""A review's reply on its page: draft, edit, approve, copy.
+
+Nothing is posted. It does not know how drafts are worded.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,10 @@ def _do(
     saved: str,
     change: Callable[[Connection], object],
 ) -> Response:
-    """Make the change; what the writer must mend is said beside the text, which stays as it was written."""
+    """Make the change.
+
+    What the writer must mend is said beside the text, which stays as it was written.
+    """
     problem = ""
     try:
         with writing(engine_of(request)) as connection:

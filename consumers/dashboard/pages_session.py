@@ -1,4 +1,7 @@
-"""Signing in and out, and the page that says what went wrong. It does not know what a session is made of."""
+"""Signing in and out, and the page that says what went wrong.
+
+It does not know what a session is made of.
+"""
 
 from __future__ import annotations
 

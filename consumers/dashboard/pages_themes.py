@@ -1,4 +1,7 @@
-"""Themes, one theme, and two businesses or periods beside each other, as values of their templates. No SQL."""
+"""Themes, one theme, and two businesses or periods beside each other, as values of their templates.
+
+No SQL.
+"""
 
 from __future__ import annotations
 

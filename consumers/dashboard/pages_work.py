@@ -1,4 +1,7 @@
-"""What people change on the pages: issues one by one or many at once, and saved views. No SQL, no HTML."""
+"""What people change on the pages: issues one by one or many at once, and saved views.
+
+No SQL, no HTML.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ def change_issue(
     owner: Annotated[str, Form(max_length=100)] = "",
     note: Annotated[str, Form(max_length=2000)] = "",
 ) -> Response:
-    """Status, owner and note of one issue. The part of the page comes back, or the page where scripts are off."""
+    """Status, owner and note of one issue.
+
+    The part of the page comes back, or the page where scripts are off.
+    """
     after = decide(request, scope, issue_id, _change(status, owner.strip(), note.strip()), now)
     if not request.headers.get("hx-request"):
         return RedirectResponse(f"/reviews/{after.review_id}#issue-{issue_id}", 303)

@@ -1,4 +1,7 @@
-"""The period that a page's address asks for: "30d", "all", or "2026-09-01..2026-09-30". It counts from the newest review."""
+"""The period that a page's address asks for: "30d", "all", or "2026-09-01..2026-09-30".
+
+It counts from the newest review.
+"""
 
 from __future__ import annotations
 

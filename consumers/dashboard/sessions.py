@@ -47,7 +47,10 @@ class Sessions:
 
 
 def session_key(home: Path) -> bytes:
-    """32 random bytes of this installation, made on first use; removing the file ends all sessions."""
+    """32 random bytes of this installation, made on first use.
+
+    Removing the file ends all sessions.
+    """
     path = home / "dashboard.key"
     if not path.exists():
         home.mkdir(parents=True, exist_ok=True, mode=0o700)

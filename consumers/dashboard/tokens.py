@@ -97,7 +97,10 @@ def scope_of_secret(connection: Connection, secret: str) -> Scope | None:
 
 
 def scope_of_id(connection: Connection, identity: str) -> Scope | None:
-    """Whom a token's id belongs to; None: there is none in force. For sessions, which prove the id otherwise."""
+    """Whom a token's id belongs to; None: there is none in force.
+
+    For sessions, which prove the id otherwise.
+    """
     return _scope(connection, tokens.c.id == identity)
 
 

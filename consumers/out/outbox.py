@@ -119,7 +119,10 @@ def wait_seconds(tries: int, asked: float, jitter: float) -> int:
 
 
 def _claim(engine: Engine, clock: Callable[[], datetime]) -> list[Letter]:
-    """What is due, set aside so that nobody else sends it meanwhile; after a kill it is due again."""
+    """What is due, set aside so that nobody else sends it meanwhile.
+
+    After a kill it is due again.
+    """
     now = int(clock().timestamp())
     due = select(outbox).where(outbox.c.state == "waiting", outbox.c.next_at <= now)
     due = due.order_by(outbox.c.next_at).limit(_BATCH).with_for_update(skip_locked=True)

@@ -29,7 +29,10 @@ _FINAL = frozenset({400, 401, 403, 404, 405, 410, 413, 422})
 
 
 class Undelivered(BeyondError):
-    """The try failed. `final`: repeating will not help; `after_seconds`: what the receiver asked to wait."""
+    """The try failed.
+
+    `final`: repeating will not help; `after_seconds`: what the receiver asked to wait.
+    """
 
     def __init__(self, reason: str, *, final: bool = False, after_seconds: float = 0) -> None:
         super().__init__(reason)

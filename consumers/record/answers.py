@@ -109,7 +109,10 @@ class Point(Frozen):
 
 
 class ThemeCount(Frozen):
-    """A theme's shown issues. `change`: rate of issues a review against the period before, 1.0 is no change."""
+    """A theme's shown issues.
+
+    `change`: rate of issues a review against the period before, 1.0 is no change.
+    """
 
     theme: Theme
     issues: int

@@ -22,7 +22,7 @@ def record(once: bool, rebuild: bool) -> None:
     replies) is never touched.
     """
     from consumers.record.database import open_database
-    from consumers.record.projector import Projector
+    from consumers.record.projector import Projector, calm_collector
     from consumers.replies.drafts import draft_urgent
     from shared.stream.feed import Feed
     from shared.telemetry import configure
@@ -30,6 +30,7 @@ def record(once: bool, rebuild: bool) -> None:
     if once and rebuild:
         raise Misconfigured("--once or --rebuild: a rebuild ends by itself, and up to date")
     settings, connection, store = opened()
+    calm_collector()
     Feed(connection).keep(settings.feed_entries)
     stop = threading.Event()
     projector = Projector(open_database(settings), store, stop.is_set, draft_urgent)

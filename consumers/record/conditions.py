@@ -1,7 +1,8 @@
 """Filters and a Scope as SQL conditions over the record's tables, and the cursor of a page.
 
 Conditions on issues and emotions are EXISTS: pages are read newest first, so the newest rows that fit
-are found by a probe each, whatever the size of the table. It does not read.
+are found by a probe each, whatever the size of the table. Where few fit, that would try all: then
+the query starts from the issues or emotions. It does not read.
 """
 
 from __future__ import annotations
@@ -29,13 +30,17 @@ def day_number(day: date) -> int:
     return (day - _EPOCH_DAY).days
 
 
-def of_reviews(filters: Filters, scope: Scope, dialect: Dialect) -> list[ColumnElement[bool]]:
+def of_reviews(
+    filters: Filters, scope: Scope, dialect: Dialect, *, few: bool = False
+) -> list[ColumnElement[bool]]:
     """Conditions over `reviews`; of issues only shown ones count.
 
     Args:
         filters: what is asked for.
         scope: what may be seen.
         dialect: of the connection that will run the query; full text differs.
+        few: whether few reviews are expected to fit. Then the query starts from the issues or
+            emotions that do, instead of trying each review.
 
     Raises:
         Forbidden: another business than the scope's is asked for.
@@ -64,15 +69,22 @@ def of_reviews(filters: Filters, scope: Scope, dialect: Dialect) -> list[ColumnE
     if filters.state is not None:
         analysed = filters.state == "analysed"
         out.append(row.analysed_at.is_not(None) if analysed else row.analysed_at.is_(None))
-    if filters.emotion:
-        felt = [emotions.c.review_id == row.id, emotions.c.emotion.in_(filters.emotion)]
-        out.append(exists().where(*felt))
-    if of_issue := _issue_parts(filters):
-        if filters.status and "open" not in filters.status:  # few: start from them
-            settled = select(issues.c.review_id).where(issues.c.shown == 1, *of_issue)
-            out.append(row.id.in_(settled))
+    of_issue = _issue_parts(filters)
+    if of_issue:
+        shown = [issues.c.shown == 1, *of_issue]
+        if decided(filters):
+            settled = exists().where(issues.c.id == issue_state.c.issue_id, *shown)
+            out.append(row.id.in_(select(issue_state.c.review_id).where(settled)))
+        elif few:
+            out.append(row.id.in_(select(issues.c.review_id).where(*shown)))
         else:
-            out.append(exists().where(issues.c.review_id == row.id, issues.c.shown == 1, *of_issue))
+            out.append(exists().where(issues.c.review_id == row.id, *shown))
+    if filters.emotion:
+        felt = emotions.c.emotion.in_(filters.emotion)
+        if few and not of_issue:
+            out.append(row.id.in_(select(emotions.c.review_id).where(felt)))
+        else:
+            out.append(exists().where(emotions.c.review_id == row.id, felt))
     if filters.q:
         out.append(matching(dialect, filters.q))
     return out
@@ -103,6 +115,11 @@ def of_issues(filters: Filters, scope: Scope, dialect: Dialect) -> list[ColumnEl
     return out
 
 
+def decided(filters: Filters) -> bool:
+    """Whether only issues are asked for that people gave a status: few beside all others."""
+    return bool(filters.status) and "open" not in filters.status
+
+
 def _dates(column: ColumnElement[int], filters: Filters) -> list[ColumnElement[bool]]:
     out = []
     if filters.since is not None:
@@ -120,7 +137,7 @@ def _issue_parts(filters: Filters) -> list[ColumnElement[bool]]:
         out.append(issues.c.confidence >= filters.min_confidence)
     if filters.status:
         state = issue_state.alias()  # the query around it may have joined the table itself
-        if "open" in filters.status:  # an issue that nobody touched is open and has no row
+        if not decided(filters):  # an issue that nobody touched is open and has no row
             closed = state.c.status.not_in(filters.status)
             out.append(~exists().where(state.c.issue_id == issues.c.id, closed))
         else:

@@ -1,4 +1,7 @@
-"""A period of whole UTC days, the one before it, and its steps. It reads one row: the last day there is."""
+"""A period of whole UTC days, the one before it, and its steps.
+
+It reads one row: the last day there is.
+"""
 
 from __future__ import annotations
 

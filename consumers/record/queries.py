@@ -11,12 +11,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from consumers.record.answers import IssuePage, IssueRow, ReviewDetail, ReviewPage, ReviewRow
 from consumers.record.answers_people import Change, Reply
 from consumers.record.conditions import (
     URGENCIES,
+    decided,
     moment,
     of_issues,
     of_reviews,
@@ -28,6 +29,8 @@ from consumers.record.schema import emotions, history, issue_state, issues, repl
 from consumers.record.scope import Scope
 
 MAX_PAGE = 200
+# Reviews that are tried one by one, some 30 ms, before a query starts from what it looks for.
+_TRIED = 10_000
 _ISSUES_WITH_STATE = select(
     issues,
     func.coalesce(issue_state.c.status, "open").label("status"),
@@ -59,9 +62,7 @@ def review_page(
     Raises:
         InvalidRequest: the cursor is none of ours.
     """
-    fitting = of_reviews(filters, scope, connection.dialect)
-    query = page(select(*_LISTED).where(*fitting), (reviews.c.created_at, reviews.c.id), cursor)
-    found = connection.execute(query.limit(limit + 1)).all()
+    found = _newest(connection, scope, filters, limit + 1, cursor)
     rows = found[:limit]
     shown = _issues_of(connection, [row.id for row in rows], shown=True)
     last = rows[-1] if len(found) > limit else None
@@ -169,6 +170,36 @@ def as_issue(row: Row[Any]) -> IssueRow:
         updated_at=moment(row.updated_at),
         updated_by=row.updated_by,
     )
+
+
+def _newest(
+    connection: Connection, scope: Scope, filters: Filters, limit: int, cursor: str | None
+) -> Sequence[Row[Any]]:
+    """The first rows after the cursor, at most `limit`: among the newest reviews if they are there, else among all."""
+    newest_first = (reviews.c.created_at, reviews.c.id)
+    # The sum has no index: the database sorts the few that fit, and does not walk all in order.
+    sorted_after = (reviews.c.created_at + 0, reviews.c.id)
+
+    def rows(
+        keys: tuple[ColumnElement[Any], ...], *conditions: ColumnElement[bool]
+    ) -> Sequence[Row[Any]]:
+        query = page(select(*_LISTED).where(*conditions), keys, cursor)
+        return connection.execute(query.limit(limit)).all()
+
+    probing = of_reviews(filters, scope, connection.dialect)
+    starting = of_reviews(filters, scope, connection.dialect, few=True)
+    if decided(filters):
+        return rows(sorted_after, *starting)
+    if not filters.given() & {"theme", "emotion", "min_confidence"}:
+        return rows(newest_first, *probing)
+    near = Filters(business=filters.business, since=filters.since, until=filters.until)
+    there = of_reviews(near, scope, connection.dialect)
+    within = page(select(reviews.c.created_at).where(*there), newest_first, cursor)
+    last = connection.scalar(within.offset(_TRIED).limit(1))
+    if last is None:
+        return rows(newest_first, *probing)  # there are not more than that
+    found = rows(newest_first, *probing, reviews.c.created_at >= last)
+    return found if len(found) == limit else rows(sorted_after, *starting)
 
 
 def _issues_of(

@@ -7,10 +7,10 @@ know a database.
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from consumers.record.schema import issue_id
 from shared.review import Analysis, Issue, Review
@@ -26,17 +26,6 @@ class Rows:
     review: Row
     issues: list[Row] = field(default_factory=list)
     emotions: list[Row] = field(default_factory=list)
-
-
-class Key(NamedTuple):
-    """Of a row of `rollups`; its first five are alike for all counts of one review."""
-
-    day: int
-    business: str
-    source: str
-    category: str
-    kind: str
-    value: str
 
 
 def rows_of(review: Review, analysis: Analysis | None) -> Rows:
@@ -141,15 +130,23 @@ def stars(rating: float) -> str:
     return str(int(rating + 0.5))
 
 
-_ROLLUP = (*Key._fields, "amount", "rated", "total")
+_ROLLUP = (
+    *("day", "business", "source", "category", "kind", "value"),
+    *("amount", "rated", "total"),
+)
+# Of a row of `rollups`, its first six columns: a bare tuple, for ten are made for each review.
+Key = tuple[int, str, str, str, str, str]
 
 
 class Counts:
-    """Changes of `rollups`: key -> amount, rated, total. Old rows are taken off, new ones put on."""
+    """Changes of `rollups`: key -> amount, rated, total.
+
+    Old rows are taken off, new ones put on.
+    """
 
     def __init__(self) -> None:
-        self.amount: Counter[Key] = Counter()
-        self.rated: Counter[Key] = Counter()
+        self.amount: defaultdict[Key, int] = defaultdict(int)
+        self.rated: defaultdict[Key, int] = defaultdict(int)
         self.total: defaultdict[Key, float] = defaultdict(float)
 
     def add(
@@ -157,27 +154,31 @@ class Counts:
     ) -> None:
         """Count a review (a row of `reviews`), its shown issues' themes and its emotions `by` 1 or -1 times."""
         where = (review["day"], review["business"], review["source"], review["category"])
-        whole = Key(*where, "review", "")
+        whole = (*where, "review", "")
         self.amount[whole] += by
         if review["rating"] is not None:
             self.rated[whole] += by
             self.total[whole] += by * review["rating"]
-            self.amount[Key(*where, "rating", stars(review["rating"]))] += by
+            self.amount[(*where, "rating", stars(review["rating"]))] += by
         if review["analysed_at"] is None:
-            self.amount[Key(*where, "waiting", "")] += by
+            self.amount[(*where, "waiting", "")] += by
         if review["urgency"] is not None:
-            self.amount[Key(*where, "urgency", str(review["urgency"]))] += by
+            self.amount[(*where, "urgency", str(review["urgency"]))] += by
         for theme in themes:
-            self.amount[Key(*where, "theme", theme)] += by
+            self.amount[(*where, "theme", theme)] += by
         for emotion in emotions:
-            self.amount[Key(*where, "emotion", emotion)] += by
+            self.amount[(*where, "emotion", emotion)] += by
 
     def rows(self) -> list[Row]:
-        """What to add to `rollups`, by key, less what cancels out; a total may change where no count does."""
+        """What to add to `rollups`, by key, less what cancels out.
+
+        A total may change where no count does.
+        """
+        rated, total = self.rated, self.total
         return [
-            dict(zip(_ROLLUP, (*key, n, self.rated[key], self.total[key]), strict=True))
+            dict(zip(_ROLLUP, (*key, n, rated.get(key, 0), total.get(key, 0.0)), strict=True))
             for key, n in sorted(self.amount.items())
-            if n or self.rated[key] or abs(self.total[key]) > 1e-9
+            if n or rated.get(key) or abs(total.get(key, 0.0)) > 1e-9
         ]
 
 

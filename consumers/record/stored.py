@@ -24,7 +24,10 @@ COLUMNS = [
 
 
 def whole(row: Mapping[str, Any]) -> tuple[Review, Analysis | None]:
-    """The pair of one row of `reviews` (at least COLUMNS); None while it waits. Times are whole seconds."""
+    """The pair of one row of `reviews` (at least COLUMNS); None while it waits.
+
+    Times are whole seconds.
+    """
     review = Review(
         **{name: row[name] for name in _SAME},
         business=row["business"] or None,

@@ -20,6 +20,7 @@ from sqlalchemy import (
     func,
     literal_column,
     not_,
+    or_,
     select,
     table,
     text,
@@ -54,6 +55,9 @@ ALTER TABLE reviews ADD COLUMN words tsvector GENERATED ALWAYS AS (to_tsvector('
 CREATE INDEX reviews_words ON reviews USING gin(words);
 """
 _STATEMENT = re.compile(r";\s*\n(?=CREATE|ALTER|$)")
+# Thai, Lao, Burmese, Khmer, Japanese, Chinese: no blanks between words, so both indexes hold whole
+# sentences, in which a word is not found. Reading the texts is slow, but finds it.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 # A "quoted phrase" or a word; a minus before it excludes.
 _TERM = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 
@@ -87,16 +91,31 @@ def matching(dialect: Dialect, words: str) -> ColumnElement[bool]:
     unwanted = [term for minus, term in terms if term and minus]
     if not wanted and not unwanted:
         return false()
-    found = _on_sqlite if dialect.name == "sqlite" else _on_postgresql
     return and_(
-        *([found(wanted, " AND ")] if wanted else []),
-        *([not_(found(unwanted, " OR "))] if unwanted else []),
+        *_contain(dialect, wanted, " AND "),
+        *(not_(condition) for condition in _contain(dialect, unwanted, " OR ")),
     )
+
+
+def _contain(dialect: Dialect, terms: list[str], joined: str) -> list[ColumnElement[bool]]:
+    """Conditions that look terms up in the index.
+
+    Those of unspaced scripts are looked for in the texts.
+    """
+    written = reviews.c.text, func.coalesce(reviews.c.title, "")
+    out: list[ColumnElement[bool]] = [
+        or_(*(words.contains(term, autoescape=True) for words in written))
+        for term in terms
+        if _UNSPACED.search(term)
+    ]
+    if spaced := [term for term in terms if not _UNSPACED.search(term)]:
+        out.append((_on_sqlite if dialect.name == "sqlite" else _on_postgresql)(spaced, joined))
+    return out
 
 
 def _spaced(term: str) -> str:
     """The words of a term, separated by blanks: what FTS5 and to_tsvector both take apart alike."""
-    return " ".join(re.findall(r"[^\W_]+", term))
+    return term if _UNSPACED.search(term) else " ".join(re.findall(r"[^\W_]+", term))
 
 
 def _on_sqlite(terms: list[str], joined: str) -> ColumnElement[bool]:

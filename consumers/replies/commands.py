@@ -1,11 +1,14 @@
-"""`beyond reply`: draft, edit, check, approve; and how a business speaks. It does not post anything."""
+"""`beyond reply`: draft, edit, check, approve; and how a business speaks.
+
+It does not post anything.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from consumers.record.database import open_database, writing
 from consumers.record.scope import owner_scope
 from consumers.replies import drafts
 from consumers.replies.compose import TONES, Voice
-from consumers.replies.guard import breaches
+from consumers.replies.guard import Breach
 from shared.cli import command
 from shared.settings import load_settings
 
@@ -59,16 +62,17 @@ def reply(review_id: str, edited: str | None, approve: bool, copied: bool, as_js
             kept = drafts.approve(connection, _OWNER, review_id, now)
         if copied:
             kept = drafts.mark_copied(connection, _OWNER, review_id, now)
-    _show(kept, as_json)
+        held = drafts.held_by(connection, _OWNER, review_id)
+    _show(kept, held, as_json)
 
 
-def _show(kept: Reply, as_json: bool) -> None:
+def _show(kept: Reply, held: Sequence[Breach], as_json: bool) -> None:
     if as_json:
         click.echo(kept.model_dump_json())
         return
     click.echo(kept.text)
     click.echo(f"({kept.state}, {kept.written_by}, {kept.updated_by})", err=True)
-    for breach in breaches(kept.text):
+    for breach in held:
         click.secho(f"warning   {breach}", fg="yellow", err=True)
 
 

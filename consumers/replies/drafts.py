@@ -19,7 +19,7 @@ from consumers.record.schema import history, replies, voices
 from consumers.record.scope import Scope
 from consumers.record.stored import one
 from consumers.replies.compose import COMPOSER, TONES, NoReply, Voice, compose
-from consumers.replies.guard import breaches
+from consumers.replies.guard import Breach, breaches
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.review import Analysis, Review
 
@@ -114,14 +114,23 @@ def approve(connection: Connection, scope: Scope, review_id: str, now: int) -> R
         Forbidden: the scope may not write.
     """
     scope.require("write")
-    review, _ = _review(connection, scope, review_id)
     kept = _kept(connection, scope, review_id)
-    signature = voice_of(connection, review.business or "").signature
-    if found := breaches(kept.text, review.text, signature):
+    if found := held_by(connection, scope, review_id):
         raise InvalidRequest("text: change it before it is approved: " + "; ".join(map(str, found)))
     if kept.state not in ("approved", "copied"):
         _set(connection, review_id, scope.name, now, "approved", kept.text)
     return _kept(connection, scope, review_id)
+
+
+def held_by(connection: Connection, scope: Scope, review_id: str) -> list[Breach]:
+    """Every rule that keeps the reply from being approved; empty: none.
+
+    Raises:
+        NotFound: there is no reply in the scope.
+    """
+    review, _ = _review(connection, scope, review_id)
+    signature = voice_of(connection, review.business or "").signature
+    return breaches(_kept(connection, scope, review_id).text, review.text, signature)
 
 
 def mark_copied(connection: Connection, scope: Scope, review_id: str, now: int) -> Reply:
@@ -141,7 +150,10 @@ def mark_copied(connection: Connection, scope: Scope, review_id: str, now: int) 
 
 
 def voice_of(connection: Connection, business: str) -> Voice:
-    """How a business speaks ("": reviews that name none); warm and unsigned until it says otherwise."""
+    """How a business speaks ("": reviews that name none).
+
+    Warm and unsigned until it says otherwise.
+    """
     row = connection.execute(select(voices).where(voices.c.business == business)).one_or_none()
     return Voice() if row is None else Voice(row.tone, row.signature)
 

@@ -1,4 +1,7 @@
-"""`beyond report`: what happened in a period, as HTML, Markdown or PDF. It does not know what a report says."""
+"""`beyond report`: what happened in a period, as HTML, Markdown or PDF.
+
+It does not know what a report says.
+"""
 
 from __future__ import annotations
 

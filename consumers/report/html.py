@@ -1,4 +1,7 @@
-"""A report as one HTML file: styles and charts inside, nothing fetched, everything escaped. It prints on A4."""
+"""A report as one HTML file: styles and charts inside, nothing fetched, everything escaped.
+
+It prints on A4.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,11 @@ def html(report: Report) -> str:
 
     view = view_of(report)
     pains = [
-        {**vars(pain), "spark": Markup(sparkline(pain.trend))}  # numbers of ours
+        {**vars(pain), "spark": Markup(sparkline(pain.trend))}  # nosec B704: numbers of ours
         for pain in view.pains
     ]
     facts = [(fact.name, fact.value, fact.note) for fact in view.facts]
-    chart = Markup(over_time(view.trend))  # numbers and days of ours
+    chart = Markup(over_time(view.trend))  # nosec B704: numbers and days of ours
     shown = {**vars(view), "pains": pains, "facts": facts, "chart": chart}
     text: str = _template().render(told=report.summary, **shown)
     return text

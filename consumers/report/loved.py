@@ -65,7 +65,10 @@ def loved(happy: Sequence[tuple[str, str]], unhappy: Sequence[str], limit: int =
 def _scores(
     here: dict[str, int], there: Counter[str], happy: int, unhappy: int
 ) -> dict[str, float]:
-    """Thing -> how much its praise sets happy reviews apart; half a review is added to both counts."""
+    """Thing -> how much its praise sets happy reviews apart.
+
+    Half a review is added to both counts.
+    """
     least = max(LEAST_REVIEWS, _LEAST_SHARE * happy)
     out = {}
     for thing, count in here.items():

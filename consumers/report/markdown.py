@@ -1,4 +1,7 @@
-"""A report as Markdown: for wikis, chats and mail. Customers' words cannot become markup. No charts."""
+"""A report as Markdown: for wikis, chats and mail.
+
+Customers' words cannot become markup. No charts.
+"""
 
 from __future__ import annotations
 

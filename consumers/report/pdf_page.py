@@ -53,7 +53,10 @@ class Page(FPDF):
         width: float = 0,
         align: Literal["L", "R"] = "L",
     ) -> None:
-        """Text that wraps, from x (default: the margin) on, `width` wide (0: to the margin); y moves below it."""
+        """Text that wraps, from x (default: the margin) on, `width` wide (0: to the margin).
+
+        Y moves below it.
+        """
         self.set_font(_FAMILY, style, size)
         self.set_text_color(*colour)
         self.set_x(self.l_margin if x is None else x)

@@ -1,4 +1,7 @@
-"""A Report as the lines and numbers that all its forms show, in their order; plain text. It does not draw."""
+"""A Report as the lines and numbers that all its forms show, in their order; plain text.
+
+It does not draw.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ class First:
 
 @dataclass(frozen=True)
 class Pain:
-    """One pain point. `way`: "up" or "down" where the change is clear, else ""; `trend`: at most 15 sums."""
+    """One pain point.
+
+    `way`: "up" or "down" where the change is clear, else ""; `trend`: at most 15 sums.
+    """
 
     title: str
     issues: str

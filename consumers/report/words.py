@@ -107,7 +107,10 @@ def _volume(report: Report) -> str:
 
 
 def rating_change(report: Report) -> str:
-    """The rating's change with its interval, and whether chance explains it; begins with a comma."""
+    """The rating's change with its interval, and whether chance explains it.
+
+    Begins with a comma.
+    """
     change = report.summary.rating_change
     if change is None:
         return ", with nothing to compare it with"

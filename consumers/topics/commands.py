@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="one JSON object a topic")
 @command
 def topics(days: int, limit: int, as_json: bool) -> None:
-    """Recurring pain points beyond the list of themes, found among the record's issues; run it again at any time."""
+    """Recurring pain points beyond the list of themes, found among the record's issues.
+
+    Run it again at any time.
+    """
     from consumers.record.database import open_database
     from consumers.record.scope import owner_scope
     from consumers.topics.rising import spikes

@@ -82,7 +82,7 @@ class Vectors:
         for first in range(0, len(keys), _LOOK_UP):
             some = keys[first : first + _LOOK_UP]
             marks = ",".join("?" * len(some))
-            query = f"SELECT key, vector FROM vectors WHERE key IN ({marks})"
+            query = f"SELECT key, vector FROM vectors WHERE key IN ({marks})"  # nosec B608: question marks
             for key, vector in self._kept.execute(query, some):
                 out[key] = np.frombuffer(vector, dtype=np.float16)
         return out

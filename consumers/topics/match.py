@@ -17,7 +17,10 @@ FLOOR = 0.8
 
 
 def paired(new: np.ndarray, old: np.ndarray) -> list[int | None]:
-    """Per new centre (unit, [topics, width]) the index of the old one that it continues, or None; none twice."""
+    """Per new centre (unit, [topics, width]) the index of the old one that it continues, or None.
+
+    None twice.
+    """
     out: list[int | None] = [None] * len(new)
     if not len(new) or not len(old):
         return out

@@ -68,7 +68,10 @@ def run(
     say: Callable[[str], None] = lambda text: None,
     clock: Callable[[], float] = time.time,
 ) -> list[Topic]:
-    """Find the topics of the last `days` days that have issues, and write them into the record; largest first."""
+    """Find the topics of the last `days` days that have issues, and write them into the record.
+
+    Largest first.
+    """
     with engine.connect() as connection:
         last = newest_day(connection)
         since = 0 if last is None else last - days + 1

@@ -30,7 +30,10 @@ _POISSON = 0.01
 
 @dataclass(frozen=True)
 class Series:
-    """One thing in one business. Counts and reviews (the exposure) of the earlier periods, and of the current one."""
+    """One thing in one business.
+
+    Counts and reviews (the exposure) of the earlier periods, and of the current one.
+    """
 
     counts: tuple[int, ...]
     reviews: tuple[int, ...]
@@ -40,7 +43,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the test says. `p` is one-sided; `q` is p as Benjamini-Hochberg raises it; `expected` in the current period."""
+    """What the test says.
+
+    `p` is one-sided; `q` is p as Benjamini-Hochberg raises it; `expected` in the current period.
+    """
 
     expected: float
     p: float

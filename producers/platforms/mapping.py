@@ -112,7 +112,10 @@ class Mapping:
         self.description.verify.check(delivery, self._secrets, self._clock)
 
     def parse(self, delivery: Delivery) -> list[Event]:
-        """See Platform.parse. A review with a rating and an empty text has nothing to analyse: no event."""
+        """See Platform.parse.
+
+        A review with a rating and an empty text has nothing to analyse: no event.
+        """
         value = load(delivery.body)
         if not isinstance(value, dict | list):
             raise Malformed("body: a JSON object is expected")
@@ -166,7 +169,10 @@ class Mapping:
 
 
 def _first(paths: Sequence[Any], item: Any) -> Any:
-    """What the first path that leads anywhere leads to; null only where no later path has a value."""
+    """What the first path that leads anywhere leads to.
+
+    Null only where no later path has a value.
+    """
     found: Any = _MISSING
     for path in paths:
         match = path.match(item)

@@ -1,4 +1,7 @@
-"""Sentence embeddings by the base encoder, as it was trained. It does not know what the sentences are for."""
+"""Sentence embeddings by the base encoder, as it was trained.
+
+It does not know what the sentences are for.
+"""
 
 from __future__ import annotations
 

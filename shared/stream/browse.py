@@ -60,7 +60,10 @@ class Browse:
             yield from self._day(day, newest=True)
 
     def ids(self) -> Iterator[list[str]]:
-        """Ids of all reviews, a page at a time, oldest day first; the reviews themselves are not read."""
+        """Ids of all reviews, a page at a time, oldest day first.
+
+        The reviews themselves are not read.
+        """
         waiting: list[str] = []
         for day in self._sizes():
             for key in [set_key(day), *(k for keys in self._hours(day).values() for k in keys)]:

@@ -67,7 +67,10 @@ class Entry:
 
 
 class Feed:
-    """For a reader that keeps its place itself. All raise TemporaryFailure when the server cannot be used."""
+    """For a reader that keeps its place itself.
+
+    All raise TemporaryFailure when the server cannot be used.
+    """
 
     def __init__(self, connection: redis.Redis) -> None:
         self._redis = connection

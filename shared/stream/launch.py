@@ -35,7 +35,10 @@ def worker_environment(settings: Settings, **more: str) -> dict[str, str]:
 
 
 def rq_command(queues: Sequence[str] = QUEUES) -> list[str]:
-    """The stock command of one worker; it knows redis://, rediss:// and unix://, and reads RQ_REDIS_URL."""
+    """The stock command of one worker.
+
+    It knows redis://, rediss:// and unix://, and reads RQ_REDIS_URL.
+    """
     return [
         sys.executable,
         "-m",

@@ -161,6 +161,9 @@ def unpack_pair(
 
 
 def _moment(review: Review) -> tuple[bytes, bytes]:
-    """(days since 1970, big-endian in two bytes; hour): dates outside 1970-2149 go to the first or last day."""
+    """(days since 1970, big-endian in two bytes.
+
+    Hour): dates outside 1970-2149 go to the first or last day.
+    """
     day = min(max(int(review.created_at.timestamp() // 86400), 0), 65535)
     return day.to_bytes(2, "big"), bytes([review.created_at.hour])

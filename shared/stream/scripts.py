@@ -20,7 +20,7 @@ local HEAD, WIDTH = 5, 3  -- reviews begin after HEAD values and have WIDTH valu
 local out, ids, versions = {}, {}, {}
 for i = 1, count do
   local first = HEAD + WIDTH * (i - 1)
-  local old = redis.call('GETRANGE', 'b:r:' .. ARGV[first + 1], 0, 5)
+  local old = head_of(ARGV[first + 1]):sub(1, 6)
   out[i] = old == ARGV[first + 2] and 'same' or (old == '' and 'new' or 'updated')
   if out[i] ~= 'same' then
     ids[#ids + 1], versions[#versions + 1] = ARGV[first + 1], ARGV[first + 2]
@@ -43,6 +43,15 @@ for i = 1, count do
 end
 enqueue(queue, name, HEAD + WIDTH * count + 1, #ARGV)
 tell_reviews('put', ids, versions)
+return out
+"""
+)
+# ARGV: ids. Returns the version of each, empty where there is no such review.
+KNOWN = (
+    INDEX
+    + """
+local out = {}
+for i = 1, #ARGV do out[i] = head_of(ARGV[i]):sub(1, 6) end
 return out
 """
 )

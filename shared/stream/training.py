@@ -1,4 +1,7 @@
-"""Training jobs: one for each moment of a schedule, however many schedulers ask. It knows no trainer code."""
+"""Training jobs: one for each moment of a schedule, however many schedulers ask.
+
+It knows no trainer code.
+"""
 
 from __future__ import annotations
 

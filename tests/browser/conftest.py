@@ -86,7 +86,10 @@ def house(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
 
 
 def dashboard(home: Path) -> tuple[subprocess.Popen[str], str]:
-    """`beyond dashboard` on a port that the system chooses; its address is read from what it prints."""
+    """`beyond dashboard` on a port that the system chooses.
+
+    Its address is read from what it prints.
+    """
     command = [sys.executable, "-m", "beyond", "dashboard", "--port", "0"]
     environment = {
         **os.environ,

@@ -1,4 +1,7 @@
-"""What people do on the pages: sign in and out, filter and share, judge issues, answer, keep views; with and without scripts."""
+"""What people do on the pages: sign in and out, filter and share, judge issues, answer, keep views.
+
+With and without scripts.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from sqlalchemy import func, insert, select
 
@@ -24,6 +25,7 @@ from consumers.record.schema import (
 )
 from consumers.record.scope import owner_scope
 from consumers.replies import drafts
+from consumers.topics.embed import Told, Vectors
 from producers.intake import make_review as received
 from shared.privacy import author_hash
 from shared.stream.training import LOCK
@@ -88,6 +90,11 @@ def house(record_settings, database, store):  # noqa: F811
     rule = UrgencyRule(name="r", when="urgency", targets=("gone",))
     raise_alerts(database, Watch((rule,), {}), NOW)
     trained(settings.home, theirs, other)
+    vectors = Vectors(
+        lambda texts: np.ones((len(texts), 4)), settings.home / "topics" / "vectors.db"
+    )
+    vectors.issues([Told(None, theirs.text)])
+    vectors.close()
     return settings, database, store, theirs, other
 
 
@@ -121,6 +128,7 @@ def test_an_erased_review_is_nowhere_and_the_others_are_untouched(house):
     assert rest.count("soup") >= 4, "reply, note, evidence and text of the other one"
     assert store.reviews([theirs.id, other.id]) == [None, other]
     assert not store.connection.exists(f"b:event:{theirs.id}")
+    assert not list((settings.home / "topics").iterdir())
     assert {v.review_id for v in read_verdicts(store.connection).values()} == {other.id}
     for path in settings.home.rglob("*"):
         if path.is_file() and "server" not in path.parts:

@@ -198,6 +198,7 @@ def test_past_the_room_the_next_delivery_is_503_at_once_and_health_still_answers
         assert wait_until(lambda: store.counts()["stored"] == 1, 20)
         refused = httpx.post(f"{url}/reviews", json={})
         assert refused.status_code == 503 and refused.headers["retry-after"] == "1"
+        assert "BEYOND_WEBHOOK_WAITING" in refused.json()["detail"]
         assert httpx.get(f"{url}/healthz").status_code == 200
         server.config_set("appendfsync", "everysec")
         first.join()

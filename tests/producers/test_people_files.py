@@ -1,4 +1,7 @@
-"""Files as people have them: their own headers, dates, ratings; rows without a date; rejects that tell on nobody."""
+"""Files as people have them: their own headers, dates, ratings; rows without a date.
+
+Rejects that tell on nobody.
+"""
 
 from __future__ import annotations
 

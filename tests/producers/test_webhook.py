@@ -168,6 +168,8 @@ def test_health_readiness_metrics_and_docs(client, server):
         "401",
         "503",
     }
+    (parameter,) = schema["paths"]["/reviews/{platform}"]["post"]["parameters"]
+    assert parameter["name"] == "platform"
     server.config_set("appendonly", "no")
     assert client.get("/readyz").status_code == 503
     assert send(client, {**BODY, "external_id": "2"}).status_code == 503, "a 202 without a disk"

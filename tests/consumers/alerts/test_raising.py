@@ -1,4 +1,7 @@
-"""Rules find what they name, tell it once, cool down without losing anything; the command does all of it for real."""
+"""Rules find what they name, tell it once, cool down without losing anything.
+
+The command does all of it for real.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A wrong alerts file is refused with file, line, field and remedy; the examples of the documentation are right."""
+"""A wrong alerts file is refused with file, line, field and remedy.
+
+The examples of the documentation are right.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Messages reach real servers of HTTP and SMTP, signed; what does not arrive is tried again, then a dead letter."""
+"""Messages reach real servers of HTTP and SMTP, signed.
+
+What does not arrive is tried again, then a dead letter.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,10 @@ KEPT = (schema.reviews, schema.issues, schema.emotions, schema.rollups)
 
 
 def everything(engine):  # type: ignore[no-untyped-def]
-    """All derived rows, in an order of their own; sums of ratings as they are when no order matters."""
+    """All derived rows, in an order of their own.
+
+    Sums of ratings as they are when no order matters.
+    """
     out = {}
     with engine.connect() as connection:
         for table in KEPT:

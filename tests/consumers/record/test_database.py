@@ -22,6 +22,7 @@ TEXTS = (
     "The soup was cold, and slow.Never again!",
     "Cold soup. We had to check-in twice.",
     "Une crème brûlée parfaite; don't miss it",
+    "スープが冷たかったです。อาหารไม่อร่อยเลย",
 )
 
 
@@ -37,11 +38,14 @@ def numbers_found(engine, words):  # type: ignore[no-untyped-def]
         ("soup cold", {0, 1}),
         ('"cold soup"', {1}),
         ("SOUP -twice", {0}),
-        ("-soup", {2}),
+        ("-soup", {2, 3}),
         ("never", {0}),
         ("check-in", {1}),
         ("brûlée don't", {2}),
-        ("", {0, 1, 2}),
+        ("冷たかった ไม่อร่อย", {3}),
+        ("-冷たかった -cold", {2}),
+        ("冷たかった soup", set()),
+        ("", {0, 1, 2, 3}),
         ("!!! ' \" ( * NEAR OR", set()),
         ("sou", set()),
     ],

@@ -17,6 +17,22 @@ from tests.consumers.record.filled import filled, synthetic
 from tests.consumers.record.life import Life, everything, ids_of
 
 
+def test_news_that_fail_for_one_review_keep_no_review_out_of_the_record(database, store):
+    told = []
+
+    def news(connection, pairs):  # type: ignore[no-untyped-def]
+        if any(review.id == make_review(2).id for review, _ in pairs):
+            raise RuntimeError("no reply can be written to this")
+        told.extend(review.id for review, _ in pairs)
+
+    projector = Projector(database, store, news=news)
+    projector.catch_up()
+    store.put([make_review(i) for i in range(4)], "backfill")
+    projector.catch_up()
+    assert ids_of(database) == {make_review(i).id for i in range(4)}
+    assert told == [make_review(i).id for i in (0, 1, 3)]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_record_kept_by_the_feed_is_the_one_made_again(database, store, seed):
     life, projector = Life(store, seed), Projector(database, store)

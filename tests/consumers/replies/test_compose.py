@@ -70,7 +70,7 @@ def test_most_of_the_packaged_playbook_is_named_in_words_of_its_own():
 
 def test_the_problem_is_named_and_a_second_one_beside_it():
     review = make_review(1, TEXT)
-    cold = ("quality", "The food was cold when it was served.")
+    cold = ("quality", "Food was cold when it was served.")
     slow = ("waiting", "The customer waited far too long for food or drinks.")
     both = named(analysis_of(review, cold, slow).insight.issues)
     assert both == "the temperature of your food and the wait for your food and drinks"

@@ -36,7 +36,7 @@ def urgent(analysis: Analysis) -> Analysis:
 def reviewed(database):  # noqa: F811
     """(engine, id) of one analysed review of business `b`."""
     review = make_review(1)
-    problem = ("quality", "The food was cold when it was served.")
+    problem = ("quality", "Food was cold when it was served.")
     with writing(database) as connection:
         apply(connection, [(review, analysis_of(review, problem))])
     return database, review.id
@@ -148,6 +148,8 @@ def test_the_command_drafts_edits_and_refuses(settings, processes):
     assert processes.run("reply", review.id).stdout.endswith("Ann\nCafé B\n")
     text = settings.home / "reply.txt"
     text.write_text("You get a full refund.")
+    warned = processes.run("reply", review.id, "--edit", str(text))
+    assert warned.returncode == 0 and "warning   money" in warned.stderr
     refused = processes.run("reply", review.id, "--edit", str(text), "--approve")
     assert refused.returncode == 2 and "money: no promise" in refused.stderr
     text.write_text("Thank you, we are on it.")
