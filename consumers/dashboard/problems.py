@@ -103,7 +103,7 @@ def install(app: FastAPI, error_page: ErrorPage | None = None) -> None:
     @app.exception_handler(DBAPIError)
     @app.exception_handler(TimeoutError)
     async def database(request: Request, error: Exception) -> Response:
-        speak.error("database", path=request.url.path, exc_info=error)
+        speak.error("database", path=request.url.path, reason=str(error).splitlines()[0])
         return answer(request, 503, "the record's database does not answer; try again")
 
     @app.exception_handler(Exception)
