@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
 
 _CLAUSE = re.compile(r"[.!?;:,()\"“”\n]+|\s[-–—]+\s|\bbut\b")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
@@ -48,31 +47,27 @@ _VERY = frozenset(
 _NOT = frozenset(
     "no not never nothing hardly without isn't wasn't aren't weren't ain't nor".split()
 )
-_LOOK_BACK = 3
-# The list that scikit-learn carries (of the Glasgow Information Retrieval Group). Written out:
-# importing it there would cost a dashboard 80 MB and its first reader three seconds.
-_STOP_WORDS = frozenset(
-    """a about above across after afterwards again against all almost alone along already also although
-    always am among amongst amoungst amount an and another any anyhow anyone anything anyway anywhere
-    are around as at back be became because become becomes becoming been before beforehand behind being
-    below beside besides between beyond bill both bottom but by call can cannot cant co con could
-    couldnt cry de describe detail do done down due during each eg eight either eleven else elsewhere
-    empty enough etc even ever every everyone everything everywhere except few fifteen fifty fill find
-    fire first five for former formerly forty found four from front full further get give go had has
-    hasnt have he hence her here hereafter hereby herein hereupon hers herself him himself his how
-    however hundred i ie if in inc indeed interest into is it its itself keep last latter latterly least
-    less ltd made many may me meanwhile might mill mine more moreover most mostly move much must my
-    myself name namely neither never nevertheless next nine no nobody none noone nor not nothing now
-    nowhere of off often on once one only onto or other others otherwise our ours ourselves out over own
-    part per perhaps please put rather re same see seem seemed seeming seems serious several she should
-    show side since sincere six sixty so some somehow someone something sometime sometimes somewhere
-    still such system take ten than that the their them themselves then thence there thereafter thereby
-    therefore therein thereupon these they thick thin third this those though three through throughout
-    thru thus to together too top toward towards twelve twenty two un under until up upon us very via
-    was we well were what whatever when whence whenever where whereafter whereas whereby wherein
-    whereupon wherever whether which while whither who whoever whole whom whose why will with within
-    without would yet you your yours yourself yourselves""".split()
+# Neither a thing nor a part of its name: grammar, and verbs that often stand beside praise.
+_OTHER = frozenset(
+    """about above across after again against all almost alone along already also although always
+    among and another any anyone anything anywhere are around became because become been before behind
+    being below beside besides between beyond both but can cannot could did does doing don done down
+    during each either else enough even ever every everyone everywhere few for from further had has have having
+    hence her here hers him his how however into its itself just last least less like made many may maybe
+    meanwhile might mine more moreover most mostly much must myself namely neither never nevertheless next nobody
+    none nor not now nowhere off often once one only onto other others otherwise our ours out over own per
+    perhaps please quite rather really same see seem seemed seems several she should since some somehow
+    someone something sometimes somewhere still such than that the their theirs them then there therefore
+    these they this those though through throughout thus together too toward towards under until upon use
+    used using very via was well were what whatever when whenever where whereas wherever whether which
+    while who whoever whole whom whose why will with within without would yet you your yours
+    two three four five six ten able came come enjoyed get gets getting given going got know let liked
+    little look looked looking lots love loved make makes making need needed non overall priced prepared quality
+    recommend run said saw say served stayed super sure take things think thought today tonight took tried
+    try trying want wanted went wish worth yes cooked located decorated seasoned flavored sized
+    considering compared thanks thank big small old new long lot hot cold different busy local real""".split()
 )
+_LOOK_BACK = 3
 
 
 def praised(text: str) -> Iterator[tuple[str, str]]:
@@ -112,18 +107,7 @@ def _names(word: str) -> bool:
     return (
         len(word) > 2
         and "'" not in word
-        and word not in _other_words()
+        and word not in _OTHER
         and word not in PRAISE
         and not word.endswith("ly")
     )
-
-
-@cache
-def _other_words() -> frozenset[str]:
-    more = """able came come did don enjoyed even ever get gets getting going got just know let like
-    liked look looked looking love loved make makes making maybe need needed non overall priced prepared
-    quality really recommend said saw say seemed served stayed super sure take things think thought
-    today tonight took tried try trying used want wanted went wish worth yes yet use using lots
-    run cooked located decorated seasoned flavored sized given considering compared thanks thank
-    little big small old new long lot hot cold different busy local looking real whole"""
-    return _STOP_WORDS | frozenset(more.split())
