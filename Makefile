@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export BEYOND_HOME ?= $(CURDIR)/.beyond
 
-.PHONY: demo test test-fast install lint clean benchmarks
+.PHONY: demo test test-fast install lint clean benchmarks check lock sbom certificates
 
 install: $(VENV)/.installed
 
@@ -23,10 +23,12 @@ demo: install
 	@$(BIN)/beyond insights --limit 30
 	@echo "Try next:"
 	@echo "  export BEYOND_HOME=$(BEYOND_HOME); . $(VENV)/bin/activate"
+	@echo "  beyond dashboard                               # read them in your browser; or: make demo OPEN=1"
 	@echo "  beyond status"
 	@echo "  beyond export --format csv --out insights.csv"
 	@echo "  beyond backfill YOUR_REVIEWS.csv --map text=review,rating=stars && beyond work --burst"
 	@echo "  BEYOND_WEBHOOK_TOKEN=secret beyond webhook     # POST /reviews, docs at /docs"
+	@if [ -n "$(OPEN)" ]; then $(BIN)/beyond dashboard --open; fi
 
 test: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -39,6 +41,37 @@ test-fast: install
 
 lint: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+# Known weaknesses in what we install and in what we wrote; the webhook against its own description.
+check: install
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[check]'
+	$(BIN)/bandit -q -ll -c pyproject.toml -r shared producers workers trainer consumers beyond.py
+	$(BIN)/pip-audit --skip-editable --progress-spinner off
+	$(BIN)/python -m pytest tests/producers/test_openapi.py tests/test_supply.py
+
+# requirements.lock: exact versions with hashes for image and CI. torch stands apart (see install), so
+# it and the CUDA packages that its other builds pull in are left out.
+lock: install
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[check]'
+	$(BIN)/python .ci/lock.py
+
+# sbom.json (CycloneDX) of what is installed, and the licences.
+sbom: install
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[check]'
+	$(BIN)/cyclonedx-py environment $(VENV) --output-reproducible --of JSON -o sbom.json
+	$(BIN)/pip-licenses --python $(BIN)/python --from mixed --order license --format markdown
+
+# An authority of our own and a certificate of the server for compose.tls.yaml, in certificates/.
+certificates:
+	mkdir -p certificates
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/CN=Beyond Sentiment" \
+	  -keyout certificates/ca.key -out certificates/ca.crt
+	openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=valkey" \
+	  -keyout certificates/server.key -out certificates/server.csr
+	printf 'subjectAltName=DNS:valkey,DNS:localhost,IP:127.0.0.1' > certificates/server.ext
+	openssl x509 -req -in certificates/server.csr -CA certificates/ca.crt -CAkey certificates/ca.key -CAcreateserial \
+	  -days 825 -extfile certificates/server.ext -out certificates/server.crt
+	chmod 644 certificates/server.key  # the container's user reads it; ca.key stays here
 
 benchmarks: install
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[benchmarks]'

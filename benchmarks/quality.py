@@ -22,13 +22,13 @@ from shared.inference.clauses import MIN_QUOTE_CHARS, clauses, quoted  # noqa: E
 from shared.inference.emotions import load_emotions  # noqa: E402
 from shared.inference.playbook import Line  # noqa: E402
 from shared.inference.prompts import MAX_ISSUES  # noqa: E402
+from shared.inference.sentences import embed  # noqa: E402
 from shared.inference.weights import resolve  # noqa: E402
 from shared.review import Issue, Review  # noqa: E402
 from shared.settings import MATCHER_BASE, Settings  # noqa: E402
 from trainer.matcher import PLAYBOOK  # noqa: E402
 from trainer.readings import in_dev, read_playbook, read_readings  # noqa: E402
 from trainer.score import Reader, Scores, score  # noqa: E402
-from trainer.sentences import embed  # noqa: E402
 from trainer.serving import serving  # noqa: E402
 
 SHOWN = ("quote", "theme", "problem", "main", "found", "silent")

@@ -1,18 +1,17 @@
-"""`beyond status`, `show`, `insights`, `failed`, `export`, `delete`: the reading side on the command line."""
+"""`beyond status`, `show`, `insights`, `failed`, `delete`: the reading side on the command line."""
 
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import click
 
 from shared.cli import command, opened, table
 from shared.errors import Misconfigured
+from shared.inert import inert, inert_json
 from shared.stream.browse import Browse
 from shared.stream.names import BACKFILL, LIVE, TRAINING
 from shared.stream.recovery import dead_letters, drop, requeue
@@ -54,9 +53,9 @@ def status(as_json: bool) -> None:
         told = sum(queue.reasons.values())
         newest = f" of the newest {told}" if told < queue.dead_letters else ""
         for reason, count in queue.reasons.items():
-            click.echo(f"failed    {count}{newest}: {reason}  (see: beyond failed list)")
+            click.echo(f"failed    {count}{newest}: {inert(reason)}  (see: beyond failed list)")
     for kind, text in found.warnings.items():
-        click.secho(f"warning   {kind}: {text}", fg="yellow")
+        click.secho(inert(f"warning   {kind}: {text}"), fg="yellow")
 
 
 def _gib(size_bytes: int) -> str:
@@ -74,7 +73,8 @@ def show(review_id: str) -> None:
     found = store.pairs([review_id])[0]
     if found is None:
         raise Misconfigured(f"no review with the id {review_id}")
-    click.echo(json.dumps(record(*found), ensure_ascii=False, indent=2))
+    told = json.dumps(record(*found), ensure_ascii=False, indent=2)
+    click.echo(inert_json(told))
 
 
 @click.command()
@@ -120,30 +120,6 @@ def insights(limit: int) -> None:
 
 
 @click.command()
-@click.option(
-    "--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True
-)
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="file  [default: standard output]",
-)
-@click.option("--pending", is_flag=True, help="also reviews that wait for their analysis (jsonl)")
-@command
-def export(form: str, out: Path | None, pending: bool) -> None:
-    """All analysed reviews, oldest first."""
-    from consumers.export import export as write
-
-    _, _, store = opened()
-    if out is None:
-        count = write(store, sys.stdout, form, pending)
-    else:
-        with out.open("w", encoding="utf-8", newline="") as stream:
-            count = write(store, stream, form, pending)
-    click.echo(f"{count} reviews exported", err=True)
-
-
-@click.command()
 @click.argument("review_ids", nargs=-1, required=True)
 @command
 def delete(review_ids: tuple[str, ...]) -> None:
@@ -172,7 +148,7 @@ def failed_list() -> None:
     """Which reviews could not be analysed, and why."""
     _, letters = _letters(())
     for letter in letters:
-        click.echo(f"{letter.job_id}  {letter.queue}  {letter.failed_at}  {letter.reason}")
+        click.echo(f"{letter.job_id}  {letter.queue}  {letter.failed_at}  {inert(letter.reason)}")
     click.echo(f"{len(letters)} dead letters", err=True)
 
 
@@ -184,7 +160,8 @@ def failed_show(ids: tuple[str, ...]) -> None:
     _, _, store = opened()
     for letter in _letters(ids)[1]:
         found = [r.model_dump(mode="json") if r else None for r in store.reviews(letter.review_ids)]
-        click.echo(json.dumps({**letter.__dict__, "reviews": found}, ensure_ascii=False, indent=2))
+        told = json.dumps({**letter.__dict__, "reviews": found}, ensure_ascii=False, indent=2)
+        click.echo(inert_json(told))
 
 
 @failed.command("retry")

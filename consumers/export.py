@@ -1,14 +1,18 @@
-"""Analyses as flat records: JSON lines keep everything, CSV has one row per issue. It does not know Redis keys."""
+"""Analyses as records: JSON lines keep everything, tables (CSV, Parquet) have one row per issue.
+
+An entry is one review with its analysis as JSON values: from the store (`record`) or from the
+record (export_source.py). It does not know where entries come from or files.
+"""
 
 from __future__ import annotations
 
-import csv
-import json
-from typing import IO, Any
+import unicodedata
+from typing import Any
 
+from shared.inert import inert as without_orders
 from shared.review import Analysis, Review
-from shared.stream.store import Store
 
+Entry = dict[str, Any]
 # What spreadsheets take for the beginning of a formula (OWASP, "CSV injection").
 _FORMULA = tuple("=+-@\t\r")
 
@@ -34,9 +38,13 @@ COLUMNS = (
     "flags",
     "adapter",
 )
+_OF_REVIEW = COLUMNS[: COLUMNS.index("present_emotions")]
+# What entries leave out where it is so: created_at is no time of import, the text is whole.
+_USUAL = {"dated": True, "excerpt": False}
+_OF_ISSUE = ("theme", "problem", "evidence", "action")
 
 
-def record(review: Review, analysis: Analysis | None) -> dict[str, Any]:
+def record(review: Review, analysis: Analysis | None) -> Entry:
     """One review with its analysis (None while it waits), ready for JSON."""
     return {
         **review.model_dump(mode="json"),
@@ -44,55 +52,30 @@ def record(review: Review, analysis: Analysis | None) -> dict[str, Any]:
     }
 
 
-def rows(review: Review, analysis: Analysis) -> list[dict[str, Any]]:
-    """CSV rows of one analysed review: one per issue, at least one."""
-    base: dict[str, Any] = {k: v for k, v in review.model_dump(mode="json").items() if k in COLUMNS}
-    base["dated"] = review.dated  # false: created_at is the time of import
-    base["excerpt"] = review.excerpt
-    base["present_emotions"] = " ".join(analysis.emotions.present)
-    base["insight_reason"] = analysis.insight_reason
-    if analysis.insight is None:
-        return [base]
-    base |= {
-        "urgency": analysis.insight.urgency,
-        "urgency_reason": analysis.insight.urgency_reason,
-        "adapter": analysis.insight.adapter,
-    }
-    numbered = enumerate(analysis.insight.issues, 1)
-    return [
-        {
-            **base,
-            "issue": i,
-            **issue.model_dump(include={"theme", "problem", "evidence", "action"}),
-            "flags": " ".join(issue.flags),
-        }
-        for i, issue in numbered
-    ] or [base]
+def rows(entry: Entry) -> list[list[Any]]:
+    """Rows of an analysed entry in the order of COLUMNS: one per issue, at least one.
 
-
-def export(store: Store, out: IO[str], form: str, pending: bool = False) -> int:
-    """Write all analysed reviews, oldest first; with `pending` (JSON lines only) those that wait as well.
-
-    Returns:
-        How many reviews were written.
+    Empty cells are None.
     """
-    count = 0
-    table = csv.DictWriter(out, COLUMNS) if form == "csv" else None
-    if table:
-        table.writeheader()
-    for review, analysis in store.all():
-        if analysis is None and not (pending and table is None):
-            continue
-        count += 1
-        if table and analysis:
-            table.writerows(
-                {k: _inert(v) for k, v in row.items()} for row in rows(review, analysis)
-            )
-        else:
-            out.write(json.dumps(record(review, analysis), ensure_ascii=False) + "\n")
-    return count
+    head = [entry.get(name, _USUAL[name]) if name in _USUAL else entry[name] for name in _OF_REVIEW]
+    analysis = entry["analysis"]
+    insight = analysis["insight"]
+    felt = " ".join(analysis["emotions"]["present"])
+    if insight is None:
+        return [[*head, felt, None, None, analysis["insight_reason"], *[None] * 7]]
+    head += [felt, insight["urgency"], insight["urgency_reason"], analysis["insight_reason"]]
+    adapter = insight["adapter"]
+    return [
+        [*head, number, *(issue[name] for name in _OF_ISSUE), " ".join(issue["flags"]), adapter]
+        for number, issue in enumerate(insight["issues"], 1)
+    ] or [[*head, *[None] * 6, adapter]]
 
 
-def _inert(value: Any) -> Any:
-    """A cell that no spreadsheet runs as a formula; an empty one stays empty."""
-    return "'" + value if isinstance(value, str) and value.startswith(_FORMULA) else value
+def inert(cell: Any) -> Any:
+    """A cell that no spreadsheet runs as a formula and no terminal obeys; an empty one stays empty."""
+    if not isinstance(cell, str) or (cell.isascii() and cell.isprintable() and cell[:1].isalnum()):
+        return cell
+    shown = without_orders(cell)
+    # NFKC: a full-width = counts as one in some spreadsheets; leading blanks are skipped by some.
+    start = unicodedata.normalize("NFKC", cell[:40]).lstrip(" \u200b\u00a0\ufeff\n")
+    return "'" + shown if start.startswith(_FORMULA) else shown

@@ -16,6 +16,7 @@ from shared.review import MAX_TEXT_CHARS
 TITLES = {
     400: "Bad request",
     401: "Unauthorized",
+    403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
     408: "Too slow",
@@ -95,7 +96,7 @@ def documented(
     one: type[BaseModel], codes: tuple[int, ...] = ()
 ) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that answers with `one`, besides `codes` without a body."""
-    refused = (400, 401, 408, 413, 415, 422, 429, 503)
+    refused = (400, 401, 403, 408, 413, 415, 422, 429, 503)
     return {
         202: {"model": one, "description": "on disk and queued"},
         200: {"model": one, "description": "known already"},

@@ -70,7 +70,10 @@ class ColumnReader:
             raise InvalidReview(f"column {error} is missing") from None
 
     def _find_day_order(self) -> bool:
-        """Look through the whole file for a date that can be read in one way only; constant memory."""
+        """Look through the whole file for a date that can be read in one way only.
+
+        Constant memory.
+        """
         if self._source.size is None:
             raise Misconfigured(
                 "standard input cannot be looked through for the order of day and month; "

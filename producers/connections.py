@@ -76,7 +76,10 @@ class DoorProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes outside a body count as headers. A body that nobody reads any more must end in the same time."""
+        """Bytes outside a body count as headers.
+
+        A body that nobody reads any more must end in the same time.
+        """
         if self.transport.is_closing():
             return
         if self._too_many:

@@ -15,7 +15,7 @@ from producers.group_commit import GroupCommit
 from producers.intake import make_review
 from producers.platforms.events import Delivery, Event, Platform
 from producers.rates import Rates
-from shared.errors import InvalidReview, TemporaryFailure, Unauthorized
+from shared.errors import Forbidden, InvalidReview, TemporaryFailure, Unauthorized
 from shared.review import review_id
 from shared.stream.arrivals import Arrival, Arrived, Bundle
 from shared.stream.polling import Wanted
@@ -67,14 +67,15 @@ class Doorway:
 
         Raises:
             KeyError: no such platform is served.
-            Unauthorized, Malformed, InvalidReview, Overloaded, TemporaryFailure: nothing was stored.
+            Unauthorized, Forbidden, Malformed, InvalidReview, Overloaded, TemporaryFailure: nothing
+                was stored.
         """
         try:
             asked = await self._read(name, delivery)
         except Unauthorized:
             await self._pay(address, None)
             raise
-        except InvalidReview:
+        except (Forbidden, InvalidReview):
             await self._pay(address, name or "webhook")
             raise
         arrivals = asked.arrivals
@@ -94,7 +95,10 @@ class Doorway:
         return [Taken(a.review_id, s) for a, s in zip(arrivals, found, strict=True)]
 
     async def _pay(self, address: str, source: str | None) -> None:
-        """For a request that stores nothing. Where the server does not answer at once, it is free."""
+        """For a request that stores nothing.
+
+        Where the server does not answer at once, it is free.
+        """
         if buckets := self._rates.buckets(address, source):
             try:
                 found = await self._commit.take(Bundle(buckets=buckets), PAY_SECONDS)
@@ -120,7 +124,7 @@ class Doorway:
         """What a genuine delivery asks for, validated; one per review.
 
         Raises:
-            KeyError, Unauthorized, Malformed, InvalidReview: as `take`.
+            KeyError, Unauthorized, Forbidden, Malformed, InvalidReview: as `take`.
         """
         platform = self.platforms[name]
         platform.verify(delivery)

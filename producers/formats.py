@@ -119,7 +119,10 @@ def yelp_review_full(row: Fields) -> Fields:
 
 
 def amazon(row: Fields) -> Fields:
-    """Amazon Reviews 2023 JSON lines (https://amazon-reviews-2023.github.io); it has no review id."""
+    """Amazon Reviews 2023 JSON lines (https://amazon-reviews-2023.github.io).
+
+    It has no review id.
+    """
     key = f"{row.get('user_id')}-{row.get('asin')}-{row.get('timestamp')}"
     return {
         "source": "amazon",

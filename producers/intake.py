@@ -7,8 +7,6 @@ secret.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,16 +14,11 @@ from pydantic import ValidationError
 
 from shared.errors import InvalidReview
 from shared.language import language_of
-from shared.privacy import redact
+from shared.privacy import author_hash, redact
 from shared.review import Review
 from shared.stream.names import BACKFILL
 from shared.stream.store import Outcome, Store
 from shared.trades import trade_of
-
-
-def author_hash(author: str, key: bytes) -> str:
-    """16 hex characters of HMAC-SHA256: tells two reviews by one author without keeping who it is."""
-    return hmac.new(key, author.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 def make_review(

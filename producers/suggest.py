@@ -1,4 +1,7 @@
-"""What the columns of an unknown file probably mean, as a command ready to paste. It reads no rows."""
+"""What the columns of an unknown file probably mean, as a command ready to paste.
+
+It reads no rows.
+"""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ from producers.platforms.events import Delivery
 from producers.platforms.served import Served
 from producers.rates import Rates
 from shared.errors import (
+    Forbidden,
     InvalidReview,
     Malformed,
     Overloaded,
@@ -93,7 +94,7 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
             return await taken_of(request, name, key)
         except Refused as error:
             return problem(error.status, str(error), _CLOSE)
-        except (Unauthorized, InvalidReview, TemporaryFailure) as error:
+        except (Unauthorized, Forbidden, InvalidReview, TemporaryFailure) as error:
             return refusal(error)
 
     async def taken_of(request: Request, name: str, key: str) -> list[Taken]:
@@ -116,6 +117,8 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
         return taken
 
     def refusal(error: Exception) -> Response:
+        if isinstance(error, Forbidden):
+            return problem(403, str(error))
         if isinstance(error, Unauthorized):
             return problem(401, str(error), {"WWW-Authenticate": "Bearer"})
         if isinstance(error, InvalidReview):

@@ -14,6 +14,7 @@ import click
 from redis.exceptions import RedisError
 
 from shared.errors import BeyondError, InvalidReview, Overloaded, TemporaryFailure
+from shared.inert import inert
 from shared.settings import Settings, load_settings
 
 
@@ -25,7 +26,7 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args, **kwargs)
         except BeyondError as error:
-            click.secho(f"Error: {error}", fg="red", err=True)
+            click.secho(f"Error: {inert(str(error))}", fg="red", err=True)
             sys.exit(
                 75
                 if isinstance(error, TemporaryFailure | Overloaded)
@@ -47,13 +48,18 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def opened(**overrides: Any) -> tuple[Settings, Any, Any]:
-    """Settings, a server connection, and the Store on it; logging configured."""
+    """Settings, a server connection, and the Store on it.
+
+    Logging and redaction as the settings say.
+    """
+    from shared.privacy import follow
     from shared.stream.broker import connect
     from shared.stream.store import store_of
     from shared.telemetry import configure
 
     settings = load_settings(**overrides)
     configure(settings.log_format, settings.log_level)
+    follow(settings.privacy)
     connection = connect(settings)
     return settings, connection, store_of(settings, connection)
 
@@ -62,10 +68,12 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """Print rows as a table that folds long cells."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     out = Table(title=title, title_justify="left", show_lines=True)
     for column in columns:
         out.add_column(column, overflow="fold")
     for row in rows:
-        out.add_row(*(cell.replace("[", "\\[") for cell in row))
+        # As Text: what a customer wrote is neither markup nor an order to the terminal.
+        out.add_row(*(Text(inert(cell)) for cell in row))
     Console(width=None if sys.stdout.isatty() else 140).print(out)

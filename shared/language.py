@@ -74,7 +74,10 @@ def detect(text: str) -> str | None:
 
 
 def _enough(text: str) -> bool:
-    """Whether there is enough to judge by. The webhook asks this of every review: a long one is not read to its end."""
+    """Whether there is enough to judge by.
+
+    The webhook asks this of every review: a long one is not read to its end.
+    """
     weight = 0
     for c in text:
         if c.isalpha():

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import re
 from datetime import UTC, datetime
+from itertools import repeat
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -94,7 +95,10 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class Frozen(BaseModel):
-    """Immutable base; unknown fields are an error, because a misspelt field would otherwise vanish silently."""
+    """Immutable base.
+
+    Unknown fields are an error, because a misspelt field would otherwise vanish silently.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -192,7 +196,10 @@ class Review(Frozen):
 
     @property
     def version(self) -> str:
-        """Twelve hex characters that change whenever text, title or rating change; an analysis belongs to one."""
+        """Twelve hex characters that change whenever text, title or rating change.
+
+        An analysis belongs to one.
+        """
         seen = f"{self.text}\x1f{self.title or ''}\x1f{self.rating or ''}"
         return hashlib.blake2b(seen.encode(), digest_size=6).hexdigest()
 
@@ -211,7 +218,7 @@ class Emotions(Frozen):
     def negative_weight(self) -> float:
         """Sum of the negative labels' probabilities less that of the positive ones; > 0: the review leans negative."""
         weigh = self.probabilities.get
-        return sum(weigh(e, 0.0) for e in NEGATIVE) - sum(weigh(e, 0.0) for e in POSITIVE)
+        return sum(map(weigh, NEGATIVE, repeat(0.0))) - sum(map(weigh, POSITIVE, repeat(0.0)))
 
 
 class Issue(Frozen):
@@ -256,7 +263,10 @@ class Insight(Frozen):
 
 
 class Analysis(Frozen):
-    """What is stored for one review. Exactly one of `insight` and `insight_reason` (why there is none) is set."""
+    """What is stored for one review.
+
+    Exactly one of `insight` and `insight_reason` (why there is none) is set.
+    """
 
     review_id: str
     emotions: Emotions

@@ -15,6 +15,8 @@ from pydantic import ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import Misconfigured
+from shared.privacy import REGIONS, Policy
+from shared.stream.lua import FEED_ENTRIES
 
 PRESETS: dict[str, dict[str, Any]] = {
     # CPU, offline from the package index alone.
@@ -48,7 +50,10 @@ MATCHER_BASE = "all-minilm-l6-v2"  # how manifests call what a matcher (shared/i
 
 
 class Settings(BaseSettings):
-    """Effective settings. Durations are in seconds. `preset` fills what the environment leaves unset."""
+    """Effective settings.
+
+    Durations are in seconds. `preset` fills what the environment leaves unset.
+    """
 
     model_config = SettingsConfigDict(env_prefix="BEYOND_", env_file=".env", extra="ignore")
 
@@ -61,6 +66,15 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr | None = Field(
         default=None, description="redis://, rediss://, unix://, sentinel://; else embedded"
+    )
+
+    role_passwords: dict[str, SecretStr] = Field(
+        default={},
+        description='of the server\'s users, for `beyond acl`; JSON: {"producer": "..."}',
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="of the record: postgresql://USER:PASSWORD@HOST/DATABASE; else SQLite under HOME",
     )
 
     cache: Path = Field(
@@ -134,6 +148,16 @@ class Settings(BaseSettings):
         default="", description="folder or hub:ORG/NAME of a PyTorch BLEURT checkpoint"
     )
 
+    redact: bool = Field(
+        default=True,
+        description="intake replaces e-mail addresses, phone and card numbers in texts",
+    )
+    phone_regions: str = Field(
+        default=",".join(REGIONS),
+        pattern=r"^[A-Z]{2}(,[A-Z]{2})*$",
+        description="countries whose phone numbers are found without their prefix",
+    )
+
     categories: dict[str, str] = Field(
         default={},
         description='trade of a source\'s reviews, JSON: {"yelp": "food"}; food, lodging, product, clothing, '
@@ -156,9 +180,14 @@ class Settings(BaseSettings):
     source_secrets: dict[str, SecretStr] = Field(
         default={}, description='JSON: {"our-blog": "token"}; or secret_file in the file of sources'
     )
+    tenants: dict[str, dict[str, list[SecretStr]]] = Field(
+        default={},
+        description="secrets that write one business's reviews alone, JSON: "
+        '{"Harbour Grill": {"token": ["..."], "webhook": ["whsec_..."], "judgeme": ["..."]}}',
+    )
     webhook_max_bytes: int = Field(default=256 * 1024, ge=1024)
     webhook_waiting: int = Field(
-        default=500, ge=1, description="deliveries at work at once; more are answered 503"
+        default=200, ge=1, description="deliveries at work at once; more are answered 503"
     )
     webhook_seconds: float = Field(
         default=10,
@@ -178,7 +207,18 @@ class Settings(BaseSettings):
     durable_seconds: float = Field(
         default=5, gt=0, description="how long a 202 may wait for the disk"
     )
+    record: bool = Field(
+        default=True, description="`beyond work` keeps the record for reading up to date as well"
+    )
+    feed_entries: int = Field(
+        default=FEED_ENTRIES,
+        ge=1000,
+        description="changes that the feed keeps; a reader further behind starts over",
+    )
     metrics_port: int | None = None
+    alerts: Path | None = Field(
+        default=None, description="rules and targets (docs/ALERTS.md); default: HOME/alerts.toml"
+    )
     keep_days: int | None = Field(
         default=None, ge=1, description="reviews written longer ago are removed; default: keep all"
     )
@@ -199,6 +239,11 @@ class Settings(BaseSettings):
             if not path.read_bytes():
                 path.write_bytes(secrets.token_bytes(32))
         return path.read_bytes()
+
+    @property
+    def privacy(self) -> Policy:
+        """What intake redacts (shared/privacy.py)."""
+        return Policy(self.redact, tuple(self.phone_regions.split(",")))
 
     def model_post_init(self, _context: Any) -> None:
         """Fill in the preset's values for whatever neither the environment nor the caller has set."""

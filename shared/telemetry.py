@@ -92,6 +92,18 @@ QUEUE_DEPTH = gauge(
     "`backfill` is a file being worked off.",
     "queue",
 )
+REVIEWS_RECORDED = counter(
+    "beyond_record_reviews_total",
+    "Reviews that the projector added to the record, changed in it or removed from it.",
+    "Flat while reviews come in: `beyond record` does not run, or its database is away; its log says "
+    "which.",
+)
+RECORD_LAG = gauge(
+    "beyond_record_lag_seconds",
+    "Age of the change that the projector wrote last, when it wrote it; 0 when it has all.",
+    "Grows for minutes: the record's database is slow (its disk, or a PostgreSQL far away), or a "
+    "rebuild runs. Pages are as old as this says; nothing is lost.",
+)
 REQUEST_SECONDS = histogram(
     "beyond_webhook_seconds",
     "Seconds from a request to its answer, by HTTP status. A 202 waits until the review is on disk.",
@@ -123,7 +135,10 @@ COMMIT_DELIVERIES = histogram(
 def configure(
     log_format: str = "console", level: str = "INFO", metrics_port: int | None = None
 ) -> None:
-    """Send one line per event to standard error, JSON or console; serve /metrics where a port is given."""
+    """Send one line per event to standard error, JSON or console.
+
+    Serve /metrics where a port is given.
+    """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -132,7 +147,13 @@ def configure(
     tail: list[Any] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Without the values of variables, which may be tokens or what somebody wrote.
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                exception_formatter=structlog.dev.RichTracebackFormatter(show_locals=False),
+            )
+        ]
     )
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     structlog.configure(

@@ -73,7 +73,7 @@ def shared_data(name: str) -> Path:
 
 # What a test must use to be marked: a fixture, or a name that its module imports.
 _SIGNS = {
-    "server": {"server", "store", "processes", "broker"},
+    "server": {"server", "store", "processes", "broker", "house"},
     "models": {"tiny", "torch", "PACKAGED", "fetch_wheel", "load_matcher"},
 }
 
@@ -140,6 +140,7 @@ class Processes:
             "BEYOND_LEASE_SECONDS": "2",
             "BEYOND_HANG_SECONDS": "60",
             "BEYOND_WEBHOOK_TOKEN": "secret",
+            "BEYOND_RECORD": "false",  # tests of the record start its projector themselves
         }
         return {**os.environ, **fixed, **extra}
 

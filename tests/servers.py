@@ -1,14 +1,19 @@
-"""Servers of a test's own: over TCP, with a password, watched by a Sentinel. All on the loopback."""
+"""Servers of a test's own: over TCP, with a password, watched by a Sentinel.
+
+All on the loopback.
+"""
 
 from __future__ import annotations
 
+import secrets
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import redis
 
+from shared.stream.access import NAMES, acl_file, prepare
 from shared.stream.guardian import binary
 from tests.conftest import free_port, wait_until
 
@@ -30,6 +35,24 @@ def tcp_server(folder: Path, password: str = "", port: int = 0) -> Iterator[int]
         client = redis.Redis(port=port, password=password or None)
         assert wait_until(lambda: answers(client), 20)
         yield port
+
+
+@contextmanager
+def guarded_server(folder: Path, *more: str) -> Iterator[Callable[[str], str]]:
+    """A server with the users of `beyond acl`, prepared; the function gives a role's URL."""
+    port, passwords = free_port(), {name: secrets.token_urlsafe(24) for name in NAMES}
+    (folder / "users.acl").write_text(acl_file(passwords))
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    options += ["--appendonly", "yes", "--aclfile", str(folder / "users.acl"), *more]
+    with _running([binary(), *options]):
+
+        def url(name: str) -> str:
+            return f"redis://{name}:{passwords[name]}@127.0.0.1:{port}/0"
+
+        admin = redis.Redis.from_url(url("admin"))
+        assert wait_until(lambda: answers(admin), 20)
+        prepare(admin)
+        yield url
 
 
 @contextmanager

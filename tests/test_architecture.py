@@ -45,7 +45,10 @@ def test_no_file_is_longer_than_300_lines():
 
 
 def reads_of_the_environment(path):  # type: ignore[no-untyped-def]
-    """Lines that take a value out of os.environ; handing all of it on, or adding to it, reads nothing."""
+    """Lines that take a value out of os.environ.
+
+    Handing all of it on, or adding to it, reads nothing.
+    """
     tree = ast.parse(path.read_text())
     handed_on = {
         id(value)

@@ -14,6 +14,8 @@ import jsonschema
 import pytest
 import yaml
 
+from shared.settings import load_settings
+from shared.stream.access import NAMES
 from tests.conftest import CACHE, ROOT
 
 # The last docker-compose wheel on the package index carries the specification's JSON schema
@@ -64,11 +66,14 @@ def test_it_is_valid_by_the_compose_specification(compose, schema):
 
 
 def test_the_commands_are_those_that_tests_run(compose):
-    """test_faults.py, test_flow.py and test_cycle.py run webhook, work and schedule; the server's
-    settings are ours."""
+    """test_faults.py, test_flow.py, test_cycle.py, test_projector.py and test_access.py run webhook, work, schedule, record
+    and poll; the server's settings are ours."""
     services = compose["services"]
     assert services["webhook"]["command"][:2] == ["beyond", "webhook"]
     assert services["worker"]["command"] == services["worker-gpu"]["command"] == ["beyond", "work"]
+    assert services["record"]["command"] == ["beyond", "record"]
+    assert services["poll"]["command"] == ["beyond", "poll"]
+    assert services["worker"]["environment"]["BEYOND_RECORD"] == "false"
     assert services["trainer"]["command"][:3] == ["beyond", "schedule", "--every"]
     server = services["valkey"]["command"]
     from shared.stream.guardian import CONFIG
@@ -93,3 +98,63 @@ def test_images_do_not_run_as_root(compose):
         service["build"]["target"] for service in compose["services"].values() if "build" in service
     }
     assert built == {"cpu", "trainer", "gpu"}
+
+
+def test_each_service_has_the_password_of_its_own_user_alone(compose):
+    services = compose["services"]
+    secrets = {
+        name: set(re.findall(r"\$\{(\w+_PASSWORD)", json.dumps(service.get("environment", {}))))
+        for name, service in services.items()
+    }
+    every = {f"{role.upper()}_PASSWORD" for role in NAMES}
+    assert secrets == {
+        "users": every,
+        "prepare": {"ADMIN_PASSWORD"},
+        "valkey": set(),
+        "webhook": {"PRODUCER_PASSWORD"},
+        "poll": {"PRODUCER_PASSWORD"},
+        "worker": {"WORKER_PASSWORD"},
+        "worker-gpu": {"WORKER_PASSWORD"},
+        "record": {"RECORD_PASSWORD"},
+        "trainer": {"TRAINER_PASSWORD"},
+        "reader": {"READER_PASSWORD"},
+    }
+    assert "--aclfile" in services["valkey"]["command"] and "ports" not in services["valkey"]
+
+
+def test_the_passwords_reach_the_server_as_a_json_object(compose, monkeypatch):
+    """Compose folds the lines and puts the values in; what comes out is what `beyond acl` reads."""
+    text = compose["services"]["users"]["environment"]["BEYOND_ROLE_PASSWORDS"]
+    filled = re.sub(r"\$\{(\w+)_PASSWORD:\?[^}]*\}", lambda m: m[1].lower() * 4, text)
+    monkeypatch.setenv("BEYOND_ROLE_PASSWORDS", filled)
+    found = {n: s.get_secret_value() for n, s in load_settings().role_passwords.items()}
+    assert found == {name: name * 4 for name in NAMES}
+
+
+def test_with_tls_every_service_trusts_our_authority_and_no_port_is_plain(compose, schema):
+    tls = yaml.safe_load((ROOT / "compose.tls.yaml").read_text())
+    jsonschema.Draft201909Validator(schema).validate(tls)
+    plain = {
+        name: service["environment"]["BEYOND_REDIS_URL"]
+        for name, service in compose["services"].items()
+        if "BEYOND_REDIS_URL" in service.get("environment", {})
+    }
+    crypted = {
+        name: service["environment"]["BEYOND_REDIS_URL"]
+        for name, service in tls["services"].items()
+        if "environment" in service
+    }
+    assert crypted == {
+        name: url.replace("redis://", "rediss://") + "?ssl_ca_certs=/certificates/ca.crt"
+        for name, url in plain.items()
+    }
+    server = tls["services"]["valkey"]["command"]
+    assert (
+        server[: len(compose["services"]["valkey"]["command"])]
+        == (compose["services"]["valkey"]["command"])
+    )
+    assert server[server.index("--port") + 1] == "0"
+    mounted = [v for s in tls["services"].values() for v in s["volumes"] if "certificates" in v]
+    assert len(mounted) > 8 and not [
+        v for v in mounted if "ca.key" in v or v.startswith("./certificates:")
+    ]

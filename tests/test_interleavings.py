@@ -16,6 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from shared.review import Analysis
 from shared.stream import leases
+from shared.stream.access import prepare
+from shared.stream.days import HEAD_BYTES, HEADS
 from shared.stream.leases import Settled
 from shared.stream.names import BACKFILL, LIVE, failed_key, flight_key, job_key, queue_key
 from shared.stream.queues import job_fields
@@ -60,6 +62,10 @@ def check(server: redis.Redis, store: Store) -> None:
     counts = store.counts()
     assert counts["stored"] == len(stored)
     assert counts["analysed"] == len(stored) - len(waiting)
+    heads = {k.decode().removeprefix("b:v:") for k in server.scan_iter("b:v:*", count=1000)}
+    assert heads == (stored if server.exists(HEADS) else set())
+    for name in heads:
+        assert server.get(f"b:v:{name}") == server.getrange(f"b:r:{name}", 0, HEAD_BYTES - 1)
 
 
 class Hand:
@@ -107,6 +113,10 @@ class Stream(RuleBasedStateMachine):
     def delete(self, number: int) -> None:
         self.store.delete([make_review(number).id])
 
+    @rule()
+    def prepare(self) -> None:
+        prepare(self.server)
+
     @precondition(lambda self: len(self.hands) < 3)
     @rule(queue=st.sampled_from(QUEUES), limit=st.integers(1, 3))
     def claim(self, queue: str, limit: int) -> None:
@@ -134,7 +144,10 @@ class Stream(RuleBasedStateMachine):
     @precondition(busy)
     @rule(index=some_hand)
     def settle(self, index: int) -> None:
-        """A worker settles what it has read and saved; reviews it could not analyse get a job each."""
+        """A worker settles what it has read and saved.
+
+        Reviews it could not analyse get a job each.
+        """
         hand = self.hand(index)
         self.read(index)
         self.save(index)
@@ -173,7 +186,10 @@ class Stream(RuleBasedStateMachine):
     @precondition(busy)
     @rule(index=some_hand)
     def kill(self, index: int) -> None:
-        """Its leases run out; sometimes the worker was only asleep and goes on (it stays in hands)."""
+        """Its leases run out.
+
+        Sometimes the worker was only asleep and goes on (it stays in hands).
+        """
         hand = self.hand(index)
         for x in hand.held:
             self.server.zadd(flight_key(hand.queue), {x.entry: 1}, xx=True)

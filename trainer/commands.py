@@ -182,7 +182,10 @@ def train(
 @click.option("--run", "name", help="name of the run folder under HOME/runs")
 @command
 def sample(base: str | None, name: str | None, **options: Any) -> None:
-    """Step 1: choose stored reviews for the teacher; prints the run folder that the other steps take."""
+    """Step 1: choose stored reviews for the teacher.
+
+    Prints the run folder that the other steps take.
+    """
     from trainer.cycle import Cycle
     from trainer.run import open_run
 

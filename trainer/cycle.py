@@ -31,6 +31,7 @@ from trainer.label import require_some
 from trainer.marks import read_marks
 from trainer.run import STEPS, Run, Spent
 from trainer.sources import Source, open_source
+from trainer.verdicts import judged, with_judged
 
 # Of the training side, to choose the best epoch by: 4% of the 3,981 packaged labels are 160, and
 # each one is missing in training. Chosen, not measured.
@@ -105,6 +106,8 @@ class Cycle:
 
     def _sample(self) -> dict[str, Any]:
         found = self.source.choose(self.run.plan.reviews)
+        people = judged(self.store) if self.run.plan.task == "issues" else []
+        found.labels = with_judged(found.labels, people)
         without = [i for i, one in enumerate(found.labels) if not one.emotions]
         if without:
             felt = load_emotions(self.settings).classify(
@@ -114,7 +117,8 @@ class Cycle:
             for i, emotions in zip(without, felt, strict=True):
                 found.labels[i] = replace(found.labels[i], emotions=emotions.present)
         self.run.keep("sample", found.labels)
-        return {"sampled": len(found.labels), "left_out": dict(found.left_out)}
+        by_people = {"judged_by_people": len(people)} if people else {}
+        return {"sampled": len(found.labels), **by_people, "left_out": dict(found.left_out)}
 
     def _label(self) -> dict[str, Any]:
         found = self.source.label(self.run.kept("sample"), self.say)
@@ -188,7 +192,10 @@ class Cycle:
         return MATCHER_BASE if self.matched else base_name(self.settings)
 
     def _champion(self) -> tuple[str, Path | None]:
-        """What serves now, as (id, folder); the bare base where nothing does or it cannot be read."""
+        """What serves now, as (id, folder).
+
+        The bare base where nothing does or it cannot be read.
+        """
         registry = open_registry(self.settings)
         try:
             name = registry.promoted(self.run.plan.task) or packaged_for(

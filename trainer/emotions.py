@@ -252,7 +252,10 @@ def learn_reviews(folder: Path, labels: Path, say: Any = print) -> dict[str, Any
 
 
 def _tune(data: Path, out: Path, recipe: dict[str, Any], say: Any) -> dict[str, Any]:
-    """Tune thresholds on dev with the int8 model, the one that serves; note its score beside the fp32 one's."""
+    """Tune thresholds on dev with the int8 model, the one that serves.
+
+    Note its score beside the fp32 one's.
+    """
     texts, targets = read_goemotions(data / "dev.tsv")
     manifest: dict[str, Any] = {
         "labels": list(EMOTIONS),

@@ -27,7 +27,10 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. `rate` is the peak learning rate, `targets` the linear layers that get an adapter."""
+    """How to train.
+
+    `rate` is the peak learning rate, `targets` the linear layers that get an adapter.
+    """
 
     rank: int = 16
     alpha: int = 32
@@ -112,7 +115,10 @@ class Says(TrainerCallback):
 
 
 def encode(tokenizer: Any, example: Example, max_tokens: int) -> dict[str, list[int]]:
-    """Token ids and labels; the prompt is ignored by the loss. An over-long one loses the start of its prompt."""
+    """Token ids and labels; the prompt is ignored by the loss.
+
+    An over-long one loses the start of its prompt.
+    """
     prompt = tokenizer(example.prompt, add_special_tokens=False)["input_ids"]
     answer = [
         *tokenizer(example.answer, add_special_tokens=False)["input_ids"],

@@ -24,6 +24,7 @@ from shared.inference.confidence import UNFITTED, Calibration
 from shared.inference.matcher import Limits
 from shared.inference.matcher_folder import write_config
 from shared.inference.playbook import Line, write_lines
+from shared.inference.sentences import embed
 from shared.review import TRADES
 from trainer.emotions import batches
 from trainer.finetune import NotANumber
@@ -31,7 +32,6 @@ from trainer.onnx_export import export_int8
 from trainer.reader_data import windows
 from trainer.reader_net import Net, loss
 from trainer.readings import Reading
-from trainer.sentences import embed
 
 PLAYBOOK = Path(__file__).parent / "data" / "playbook.jsonl"
 # Chosen on the dev split of the labels, see trainer/LOG.md.

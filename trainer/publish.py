@@ -1,4 +1,7 @@
-"""`beyond publish REPO`: an adapter and its model card to a model hub. It does not know training."""
+"""`beyond publish REPO`: an adapter and its model card to a model hub.
+
+It does not know training.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +96,10 @@ def publish(
 
 
 def _create(api: Any, repo: str) -> None:
-    """Create the repository unless it exists. The client's own `exist_ok` hides a refusal on hubs other than the default."""
+    """Create the repository unless it exists.
+
+    The client's own `exist_ok` hides a refusal on hubs other than the default.
+    """
     from huggingface_hub.errors import HfHubHTTPError
 
     try:

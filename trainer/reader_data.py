@@ -1,4 +1,7 @@
-"""Training windows of a matcher: a reading's quotes as targets of tokens, clauses and spans. It knows no network."""
+"""Training windows of a matcher: a reading's quotes as targets of tokens, clauses and spans.
+
+It knows no network.
+"""
 
 from __future__ import annotations
 

@@ -62,7 +62,8 @@ class Net(nn.Module):
         hidden = self.drop(hidden)
         weight = mask[..., None].to(hidden.dtype)
         mean = (hidden * weight).sum(1) / weight.sum(1)
-        return self.theme(hidden), self.extra(hidden), self.problem(hidden), self.trade(mean)
+        out = self.theme(hidden), self.extra(hidden)  # nosec B610: a layer, no query
+        return *out, self.problem(hidden), self.trade(mean)
 
 
 def loss(net: Net, rows: Sequence[dict[str, Any]], allowed: torch.Tensor) -> torch.Tensor:

@@ -79,12 +79,15 @@ class Lines:
         self._place = {line.problem: i for i, line in enumerate(lines)}
 
     def find(self, problem: str | None, trade: str | None) -> int | None:
-        """The index of the line for this problem in this trade, or None."""
+        """The index of the line for this problem, best in this trade, or None."""
         trades = [trade] if trade else []
-        for index in [*self._was.get(problem or "", []), self._place.get(problem or "")]:
-            if index is not None and self._lines[index].fits(trades):
+        now = self._place.get(problem or "")
+        known = [*self._was.get(problem or "", []), *([] if now is None else [now])]
+        for index in known:
+            if self._lines[index].fits(trades):
                 return index
-        return self._place.get(problem or "")
+        # One line alone is meant whatever the trade; of several, none is.
+        return known[0] if len(known) == 1 else now
 
 
 def read_playbook(path: Path) -> tuple[list[Line], Lines]:
@@ -94,8 +97,9 @@ def read_playbook(path: Path) -> tuple[list[Line], Lines]:
     lines = read_lines(path)
     was: dict[str, list[int]] = {}
     for index, row in enumerate(path.read_text(encoding="utf-8").splitlines()):
-        if before := json.loads(row).get("was"):
-            was.setdefault(before, []).append(index)
+        before = json.loads(row).get("was", [])
+        for sentence in [before] if isinstance(before, str) else before:
+            was.setdefault(sentence, []).append(index)
     return lines, Lines(lines, was)
 
 

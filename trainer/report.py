@@ -140,7 +140,10 @@ def _distributions(scored: Sequence[Scored], path: Path) -> None:
 
 
 def _scatter(scored: Sequence[Scored], path: Path) -> str:
-    """BERTScore against BLEURT; against METEOR, and named so, where no BLEURT checkpoint was at hand."""
+    """BERTScore against BLEURT.
+
+    Against METEOR, and named so, where no BLEURT checkpoint was at hand.
+    """
     other = "bleurt" if any(_values(s, "bleurt") for s in scored) else "meteor"
     figure, axes = _figure(1)
     for one in scored:

@@ -63,7 +63,10 @@ class Plan(BaseModel):
 
 
 class Run:
-    """One run folder. Facts of finished steps are kept in run.json, written atomically after each."""
+    """One run folder.
+
+    Facts of finished steps are kept in run.json, written atomically after each.
+    """
 
     def __init__(self, folder: Path, plan: Plan | None = None) -> None:
         self.folder = folder
@@ -108,7 +111,10 @@ class Run:
         self._write()
 
     def begin(self) -> None:
-        """Count a try, on disk before the work: a kill counts too. One that follows progress is the first again."""
+        """Count a try, on disk before the work: a kill counts too.
+
+        One that follows progress is the first again.
+        """
         seen = self._progress()
         self._tries = self._tries + 1 if seen == self._seen else 1
         self._seen = seen

@@ -14,18 +14,12 @@ from dataclasses import dataclass, field
 
 from rbloom import Bloom
 
+from shared.addressed import addresses_machine
 from shared.insight_rule import why_no_insight
 from shared.privacy import holds_personal_data
 from shared.review import Analysis, Review
 from trainer.examples import Label
 
-# Texts that address a model rather than a business. They are data for the guard's tests, not for a
-# student.
-_HOSTILE = re.compile(
-    r"\b(?:ignore|disregard|forget)\b.{0,30}\b(?:instructions?|prompt|rules|above|previous)\b"
-    r"|system prompt|you are (?:now|an? (?:ai|assistant))|<\|im_|\[/?INST\]|###\s*(?:instruction|system)|as an ai\b|<<<|>>>",
-    re.I | re.S,
-)
 # Words in a row that are compared: shorter runs are common phrases, longer ones break at each typo.
 _SHINGLE_WORDS = 6
 # A text is a near-copy when more than this share of its shingles was seen. Measured on 2,077
@@ -87,7 +81,7 @@ def _hashed(shingle: str) -> int:
 
 def quarantined(text: str) -> str | None:
     """Why a text must not reach a teacher or a training set, or None."""
-    if _HOSTILE.search(text):
+    if addresses_machine(text):
         return "hostile"
     return "personal data" if holds_personal_data(text) else None
 

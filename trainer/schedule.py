@@ -22,14 +22,13 @@ from redis.lock import Lock
 from shared.errors import BeyondError, Misconfigured, TemporaryFailure
 from shared.settings import Settings
 from shared.stream.store import Store
-from shared.stream.training import enqueue_training
+from shared.stream.training import LOCK, enqueue_training
 from shared.telemetry import log
 from trainer.cycle import Cycle
 from trainer.run import Plan, Run, open_run
 
 # One for all tasks: two trainings on one GPU or two cores take turns at its memory and end later
 # than one after the other. Trainings of different tasks wait beside each other in the queue.
-LOCK = "b:training:lock"
 
 
 class Schedule:
@@ -201,7 +200,10 @@ def train(
     *,
     new: bool = False,
 ) -> Run:
-    """A whole cycle; goes on with the unfinished run of the same plan unless a `new` one is wanted."""
+    """A whole cycle.
+
+    Goes on with the unfinished run of the same plan unless a `new` one is wanted.
+    """
     run = open_run(settings.home, plan, name, new=new, say=say)
     say(f"run {run.folder}")
     Cycle(run, settings, store, say).until()

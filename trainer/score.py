@@ -124,7 +124,10 @@ def _read(
 
 
 def table(scores: Scores) -> list[list[str]]:
-    """Rows for people: kind, reviews, then every score in the order of MEANING; n/a where nothing is asked."""
+    """Rows for people: kind, reviews, then every score in the order of MEANING.
+
+    N/a where nothing is asked.
+    """
     return [
         [kind, str(scores.reviews[kind])]
         + [f"{found[name].value:.2f}" if found[name].of else "n/a" for name in MEANING]

@@ -1,4 +1,7 @@
-"""`beyond score`: the serving models beside a file of labelled reviews. It does not know how scores are made."""
+"""`beyond score`: the serving models beside a file of labelled reviews.
+
+It does not know how scores are made.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A picture of scores: what is right by kind, and how far confidence can be believed. It does not know models."""
+"""A picture of scores: what is right by kind, and how far confidence can be believed.
+
+It does not know models.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The reader in force: what a worker with these settings would find in a review. It does not know labels or scores."""
+"""The reader in force: what a worker with these settings would find in a review.
+
+It does not know labels or scores.
+"""
 
 from __future__ import annotations
 

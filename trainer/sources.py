@@ -97,9 +97,16 @@ class Taught:
         return sample(drawn, reviews, lambda one: cache.get(one) is not None)
 
     def label(self, chosen: Sequence[Label], say: Callable[[str], None]) -> Labelled:
-        """Ask for those that were never answered."""
+        """Ask for those that were never answered; what people judged is an answer already."""
+        answered = [one for one in chosen if one.issues is not None]
+        asked = [one for one in chosen if one.issues is None]
         teacher = make_teacher(self._teacher, self._settings)
-        return ask(chosen, self._task, teacher, self._cache(), say)
+        out = ask(asked, self._task, teacher, self._cache(), say)
+        for one in answered:
+            out.add(one, self._task)
+        order = {one.review.id: place for place, one in enumerate(chosen)}
+        out.labels.sort(key=lambda one: order[one.review.id])
+        return out
 
 
 def open_source(spec: str, task: str, settings: Settings, store: Store) -> Source:

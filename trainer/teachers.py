@@ -167,7 +167,10 @@ class GGUFTeacher:
 
 
 class OpenAITeacher:
-    """Any OpenAI-compatible server; asks for the JSON schema and works with servers that ignore it."""
+    """Any OpenAI-compatible server.
+
+    Asks for the JSON schema and works with servers that ignore it.
+    """
 
     def __init__(self, url: str, settings: Settings) -> None:
         key = settings.openai_key.get_secret_value() if settings.openai_key else "none"
@@ -228,7 +231,10 @@ def _pause_seconds(state: RetryCallState) -> float:
 
 
 def _whole(body: dict[str, Any]) -> Answer:
-    """A chat completion; one that hit the token limit is marked, so that labelling drops it as truncated."""
+    """A chat completion.
+
+    One that hit the token limit is marked, so that labelling drops it as truncated.
+    """
     choice, usage = body["choices"][0], body.get("usage") or {}
     text = str(choice["message"]["content"] or "")
     counted = None

@@ -38,17 +38,30 @@ class Backoff:
         self._clock, self._jitter = clock, jitter
         self._failures, self._until = 0, float("-inf")
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last try failed."""
+        return self._failures > 0
+
     def due(self) -> bool:
         """Whether it may be tried now."""
-        return self._clock() >= self._until
+        return self.seconds_left() <= 0
+
+    def seconds_left(self) -> float:
+        """Seconds of rest left."""
+        return max(0.0, self._until - self._clock())
 
     def failed(self) -> float:
         """It failed once more; returns the seconds of rest that begin now."""
-        doubled = self._first_seconds * 2.0 ** min(self._failures, _MOST_DOUBLINGS)
-        rest = min(self._longest_seconds, doubled) * self._jitter()
         self._failures += 1
-        self._until = self._clock() + rest
-        return rest
+        return self.rest()
+
+    def rest(self) -> float:
+        """The rest begins anew, without a further failure; returns its seconds."""
+        doubled = self._first_seconds * 2.0 ** min(self._failures - 1, _MOST_DOUBLINGS)
+        seconds = min(self._longest_seconds, doubled) * self._jitter()
+        self._until = self._clock() + seconds
+        return seconds
 
     def over(self) -> None:
         """It went well, or something else is tried: the next failure is the first again."""

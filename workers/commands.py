@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,15 @@ def work(burst: bool, count: int) -> None:
         TimeRemainingColumn,
     )
 
+    from shared.stream.launch import record_command, worker_environment
+    from workers.beside import Beside
     from workers.supervisor import Supervisor
 
     settings, connection, store = opened()
-    supervisor = Supervisor(settings, connection, count)
+    # Its metrics would need a port of their own; the workers have the one that is set.
+    environment = worker_environment(settings, BEYOND_METRICS_PORT="0")
+    record = Beside(record_command(), environment) if settings.record else None
+    supervisor = Supervisor(settings, connection, count, beside=record)
     columns = (
         TextColumn("analysed"),
         BarColumn(),
@@ -56,6 +62,8 @@ def work(burst: bool, count: int) -> None:
 
         code = supervisor.run(burst, progress)
     if burst:
+        if settings.record:  # the projector was stopped with the workers, wherever it was
+            subprocess.run(record_command("--once"), env=environment, stdout=sys.stderr)
         counts = store.counts()
         click.echo(f"{counts['analysed']} of {counts['stored']} stored reviews are analysed")
     sys.exit(code)

@@ -18,7 +18,10 @@ class FewBeats:
     _beaten = 0.0  # monotonic seconds
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """RQ's sign of life, with our state, in one round trip; nothing where the last one is younger than a second."""
+        """RQ's sign of life, with our state, in one round trip.
+
+        Nothing where the last one is younger than a second.
+        """
         if pipeline is not None:
             super().heartbeat(timeout, pipeline)  # type: ignore[misc]
         elif time.monotonic() - self._beaten >= _BEAT_SECONDS:

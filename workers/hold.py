@@ -40,7 +40,10 @@ class Hold:
         in_hand: Mapping[str, Any],
         beat: Callable[[], None],
     ) -> Iterator[None]:
-        """Renew the leases of the jobs `in_hand`, which settled ones leave; a lost connection is tried again."""
+        """Renew the leases of the jobs `in_hand`, which settled ones leave.
+
+        A lost connection is tried again.
+        """
         stop = threading.Event()
 
         def renew() -> None:

@@ -76,11 +76,14 @@ def _finish(answer: str, item: Item, adapter: str) -> Insight | str:
         issues = parse_issues(answer, review.text)
     except Unparsable as error:
         return f"unparsable: {error}"
-    return guard.insight(issues, review, emotions, adapter, _TASK.version)
+    return guard.insight(issues, review, emotions, adapter, _TASK.version, free_text=True)
 
 
 class MatchedWriter:
-    """Quotes, themes and written actions by shared/inference/matcher.py; cost: one encoder pass over the batch, no decoding."""
+    """Quotes, themes and written actions by shared/inference/matcher.py.
+
+    Cost: one encoder pass over the batch, no decoding.
+    """
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
@@ -113,7 +116,10 @@ class TransformersWriter:
         self._serving.refresh()
 
     def write(self, items: Sequence[Item]) -> list[Insight | str]:
-        """One Insight or reason per item. Cost: see shared/inference/generate.py; grammar makes a second try needless."""
+        """One Insight or reason per item.
+
+        Cost: see shared/inference/generate.py; grammar makes a second try needless.
+        """
         reviews, present = (
             [review for review, _ in items],
             [emotions.present for _, emotions in items],

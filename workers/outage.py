@@ -1,12 +1,11 @@
 """An outage is nobody's fault: claims are given back without a retry spent, and the worker rests.
 
-The server or the insight writer is away. The rest grows with each failure in a row, with jitter,
-so that a hundred workers do not come back in one moment. It does not know RQ, reviews or models.
+The server or the insight writer is away. The rest grows with each failure in a row (backoff.py). It
+does not know RQ, reviews or models.
 """
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +15,7 @@ import redis
 from shared.errors import TemporaryFailure
 from shared.stream import leases
 from shared.stream.store import Store
+from workers.backoff import Backoff, half_to_full
 
 # Seconds: the first rest, and the longest. A minute of idling is short beside most outages and
 # still little load on a server that is coming back.
@@ -43,25 +43,25 @@ class Outage:
         logger: Any,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-        jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.0),
+        jitter: Callable[[], float] = half_to_full,
     ) -> None:
         self._redis, self._store, self._log = connection, Store(connection), logger
         self._kind = f"outage {worker}"
-        self._clock, self._sleep, self._jitter = clock, sleep, jitter
-        self._failures, self._until = 0, 0.0
+        self._sleep = sleep
+        self._backoff = Backoff(_FIRST_REST_SECONDS, _LONGEST_REST_SECONDS, clock, jitter)
 
     def resting(self) -> bool:
         """Whether no claim should be made yet."""
-        return self.seconds_left() > 0
+        return not self._backoff.due()
 
     def seconds_left(self) -> float:
         """Seconds of rest left."""
-        return max(0.0, self._until - self._clock())
+        return self._backoff.seconds_left()
 
     def over(self) -> None:
         """A batch went through: the next failure is the first again."""
-        if self._failures:
-            self._failures = 0
+        if self._backoff.failing:
+            self._backoff.over()
             self._store.warn(self._kind, None)
             self._log.info("outage_over")
 
@@ -76,11 +76,11 @@ class Outage:
 
         When told to stop while the server stays away, the jobs are left to the sweep.
         """
-        self._failures += 1
+        rest = self._backoff.failed()
         while True:
-            rest = self._rest_seconds()
             try:
                 released = leases.release(self._redis, queue, held)
+                rest = self._backoff.rest()  # from now on
                 self._store.warn(
                     self._kind,
                     f"{error}; tries again in {rest:.0f} s, no review is lost",
@@ -95,8 +95,3 @@ class Outage:
         self._log.warning(
             "given_back", jobs=released, reason=str(error), rest_seconds=round(rest, 1)
         )
-        self._until = self._clock() + rest
-
-    def _rest_seconds(self) -> float:
-        doubled = _FIRST_REST_SECONDS * 2.0 ** min(self._failures - 1, 10)
-        return min(_LONGEST_REST_SECONDS, doubled) * self._jitter()

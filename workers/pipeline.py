@@ -97,7 +97,10 @@ class Pipeline:
     def _bisect(
         self, reviews: list[Review], failed: dict[str, Exception]
     ) -> list[tuple[Review, Analysis]]:
-        """Analyse together; where that raises, the halves, down to the reviews that cannot be analysed."""
+        """Analyse together.
+
+        Where that raises, the halves, down to the reviews that cannot be analysed.
+        """
         if not reviews:
             return []
         try:

@@ -126,7 +126,10 @@ class LoraStudent:
 
 
 class MatcherStudent:
-    """An encoder that extracts and matches; its adapter is complete in itself, so there is no bare one."""
+    """An encoder that extracts and matches.
+
+    Its adapter is complete in itself, so there is no bare one.
+    """
 
     base_name = MATCHER_BASE
 

@@ -1,6 +1,6 @@
 """The small supervisor behind `beyond work`: N worker processes, restarted when they die, stopped together.
 
-Beside them it serves their metrics and lets old reviews go. It does not know jobs or models.
+Beside them it serves their metrics, keeps another process running and lets old reviews go. It does not know jobs or models.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from shared.stream.recovery import load, sweep
 from shared.stream.retention import Retention
 from shared.telemetry import log
 from workers.batch_worker import EX_CONFIG
+from workers.beside import Beside
 from workers.exporter import Exporter
 from workers.restarts import Restarts
 
@@ -36,6 +37,7 @@ class Supervisor:
         count: processes; the CPU's threads are shared out among them.
         command: what to start instead of a worker of `live` and `backfill`.
         restarts: how many deaths are too many.
+        beside: runs as long as the workers do.
     """
 
     def __init__(
@@ -45,7 +47,9 @@ class Supervisor:
         count: int = 1,
         command: list[str] | None = None,
         restarts: Restarts | None = None,
+        beside: Beside | None = None,
     ) -> None:
+        self._beside = beside
         self._settings, self._redis, self._count = settings, connection, count
         self._command = command or worker_command()
         self._restarts = restarts or Restarts()
@@ -76,6 +80,8 @@ class Supervisor:
             while not self._stopping and not code:
                 time.sleep(POLL_SECONDS)
                 progress()
+                if self._beside:
+                    self._beside.step()
                 code = self._replace_dead()
                 self._let_old_go()
                 if burst and not code and self._idle():
@@ -143,5 +149,7 @@ class Supervisor:
                 worker.wait(self._settings.hang_seconds + 10)
             except subprocess.TimeoutExpired:
                 worker.kill()
+        if self._beside:
+            self._beside.stop()
         if self._exporter:
             self._exporter.stop()

@@ -1,4 +1,7 @@
-"""`beyond write`: answers to a task for a file of reviews, without queue or store. It does not know how they are made."""
+"""`beyond write`: answers to a task for a file of reviews, without queue or store.
+
+It does not know how they are made.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,10 @@ from pydantic import ValidationError
 
 from shared.cli import command
 from shared.errors import InvalidReview, Misconfigured
-from shared.inference.prompts import TASKS, Unparsable, parse_issues, parse_text
+from shared.inference.prompts import TASKS, Unparsable, parse_issues, parse_text, target
 from shared.review import Review
 from shared.settings import Settings
+from workers.guard import guarded, guarded_reply
 
 _STEP = 64
 
@@ -113,8 +117,12 @@ def _record(source: Path, number: int, line: str) -> tuple[dict[str, Any], Revie
 def _shown(task: str, raw: str, review: Review) -> dict[str, Any]:
     try:
         if task != "issues":
-            return {"answer": parse_text(raw)}
-        issues = parse_issues(raw, review.text)
-        return {"answer": raw, "issues": [issue.model_dump() for issue in issues]}
+            text, reason = guarded_reply(parse_text(raw), review)
+            return {"answer": text} if text else {"answer": None, "problem": reason, "raw": raw}
+        issues = guarded(parse_issues(raw, review.text), review, free_text=True)
+        return {
+            "answer": target(issues).strip(),
+            "issues": [issue.model_dump() for issue in issues],
+        }
     except Unparsable as error:
         return {"answer": None, "problem": str(error), "raw": raw}

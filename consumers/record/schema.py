@@ -24,8 +24,9 @@ from sqlalchemy import (
 
 from shared.review import Issue
 
-VERSION = 1
+VERSION = 2
 derived, people = MetaData(), MetaData()
+_FILTERED = ("source", "category", "language", "rating", "urgency", "analysed_at")
 
 # -- derived from the store: one row a review, one an issue, one an emotion that is present -------
 
@@ -49,6 +50,7 @@ reviews = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("day", Integer, nullable=False),
     Column("dated", SmallInteger, nullable=False, default=1),
+    Column("excerpt", SmallInteger, nullable=False, default=0),  # 1: the text is a beginning only
     # NULL while it waits for its analysis, as is all below.
     Column("analysed_at", BigInteger),
     Column("urgency", SmallInteger),  # 0 low, 1 normal, 2 high; NULL where there is no insight
@@ -60,9 +62,10 @@ reviews = Table(
     Column("adapter", String(200)),
     # The whole Analysis as JSON, for the page of one review.
     Column("analysis", Text),
-    # Pages are read newest first; (created_at, id) is the cursor.
-    Index("reviews_newest", "created_at", "id"),
-    Index("reviews_business", "business", "created_at", "id"),
+    # Pages are read newest first; (created_at, id) is the cursor. The columns behind it are what
+    # lists are filtered by: rows that do not fit are passed over without being read.
+    Index("reviews_newest", "created_at", "id", *_FILTERED),
+    Index("reviews_business", "business", "created_at", "id", *_FILTERED),
     Index("reviews_urgent", "urgency", "created_at", "id"),
     Index("reviews_author", "author"),
 )
@@ -71,7 +74,7 @@ issues = Table(
     "issues",
     derived,
     Column("id", String(20), primary_key=True),  # issue_id()
-    Column("review_id", String(80), nullable=False, index=True),
+    Column("review_id", String(80), nullable=False),
     Column("position", SmallInteger, nullable=False),  # 0: the most important one
     Column("shown", SmallInteger, nullable=False),  # 0: `unsure`
     Column("theme", String(20), nullable=False),
@@ -89,9 +92,14 @@ issues = Table(
     Column("urgency", SmallInteger),
     Column("created_at", BigInteger, nullable=False),
     Column("day", Integer, nullable=False),
+    # With all that a filter asks of a review's issues: of an index for the review alone SQLite's
+    # planner thinks less than of those below, and then reads a theme's issues for each review.
+    Index("issues_review", "review_id", "shown", "theme", "confidence"),
     Index("issues_theme", "theme", "shown", "created_at", "review_id"),
-    Index("issues_business", "business", "theme", "day"),
-    Index("issues_day", "shown", "day"),
+    # A theme's issues by urgency and day ("do this first") are counted in these alone.
+    Index("issues_business", "business", "shown", "day", "theme", "urgency"),
+    Index("issues_day", "shown", "day", "theme", "urgency"),
+    Index("issues_newest", "shown", "created_at", "id"),
 )
 
 emotions = Table(
@@ -103,6 +111,7 @@ emotions = Table(
     Column("created_at", BigInteger, nullable=False),
     PrimaryKeyConstraint("review_id", "emotion"),
     Index("emotions_newest", "emotion", "created_at", "review_id"),
+    sqlite_with_rowid=False,
 )
 
 # Daily counts: what overview pages read, whose cost does not grow with the number of reviews.
@@ -122,7 +131,9 @@ rollups = Table(
     Column("rated", Integer, nullable=False, default=0),
     Column("total", Float, nullable=False, default=0),
     PrimaryKeyConstraint("business", "kind", "day", "value", "source", "category"),
-    Index("rollups_kind", "kind", "day"),
+    # Sums over all businesses are made of this alone, value by value in its order.
+    Index("rollups_kind", "kind", "value", "day", "amount", "rated", "total"),
+    sqlite_with_rowid=False,
 )
 
 # How far the feed was applied: one row, the id of the stream's entry.
@@ -134,7 +145,7 @@ progress = Table(
     Column("updated_at", BigInteger, nullable=False),
 )
 
-# Recurring pain points beyond the closed list of themes (consumers/themes/).
+# Recurring pain points beyond the closed list of themes (consumers/topics/).
 topics = Table(
     "topics",
     derived,
@@ -211,11 +222,27 @@ alerts = Table(
     people,
     Column("id", String(40), primary_key=True),  # rule and what it spoke of: sent once
     Column("rule", String(100), nullable=False),
+    Column("about", Text, nullable=False, default=""),  # e.g. a review's id
     Column("business", String(200), nullable=False, default=""),
     Column("text", Text, nullable=False),
     Column("raised_at", BigInteger, nullable=False, index=True),
     Column("acknowledged_at", BigInteger),
     Column("acknowledged_by", String(100)),
+)
+# Messages on their way to targets (consumers/out/), and those that did not arrive.
+outbox = Table(
+    "outbox",
+    people,
+    Column("message_id", String(80), nullable=False),
+    Column("target", String(40), nullable=False),  # a name in the alerts file
+    Column("message", Text, nullable=False),  # JSON
+    Column("state", String(10), nullable=False),  # "waiting", "sent", "dead"
+    Column("tries", SmallInteger, nullable=False, default=0),
+    Column("next_at", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False, default=""),  # of the last failed try
+    Column("created_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("message_id", "target"),
+    Index("outbox_due", "state", "next_at"),
 )
 tokens = Table(
     "tokens",

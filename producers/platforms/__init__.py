@@ -9,6 +9,8 @@ BEYOND_PLATFORMS. It is served once it has a secret, from either place, any numb
 
 The webhook looks at the files again while it runs (served.py).
 
+Secrets that open one business's reviews alone: tenancy.py.
+
 To add a platform, write its description; only what no description can say needs a class with
 `verify` and `parse` (events.py), named in `platforms` below.
 """
@@ -17,11 +19,13 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from producers.platforms.events import Clock, Platform
 from producers.platforms.mapping import Description, Mapping, read_description
 from producers.platforms.native import Native
+from producers.platforms.tenancy import check_tenants, scoped
 from shared.errors import Misconfigured
 from shared.settings import Settings
 
@@ -65,11 +69,23 @@ def platform_of(settings: Settings, name: str, path: Path, clock: Clock) -> Plat
     Raises:
         Misconfigured: its description or one of its secrets is wrong.
     """
+
+    def made(secrets: Sequence[str]) -> Platform:
+        return Mapping(name, read_description(path), secrets, clock)
+
+    def tenants(secrets: Sequence[str]) -> Platform:
+        if read_description(path).read.named_only:
+            raise Misconfigured(
+                f"BEYOND_TENANTS: {name} only names reviews; `beyond poll` fetches them and its "
+                "sources say whose they are: set the secret in BEYOND_PLATFORM_SECRETS"
+            )
+        return made(secrets)
+
     secrets = secrets_of(settings, name)
-    return Mapping(name, read_description(path), secrets, clock) if secrets else None
+    return scoped(made(secrets) if secrets else None, settings, {name: tenants})
 
 
-def native(settings: Settings, clock: Clock) -> Native | None:
+def native(settings: Settings, clock: Clock) -> Platform | None:
     """Our own schema with its secrets and tokens; None where it has none.
 
     Raises:
@@ -82,7 +98,12 @@ def native(settings: Settings, clock: Clock) -> Native | None:
         signing.insert(0, settings.webhook_secret.get_secret_value())
     if settings.webhook_token:
         tokens.insert(0, settings.webhook_token.get_secret_value())
-    return Native(signing, tokens, clock) if signing or tokens else None
+    everyone = Native(signing, tokens, clock) if signing or tokens else None
+    ways = {
+        "webhook": lambda secrets: Native(secrets, [], clock),
+        "token": lambda tokens: Native([], tokens, clock),
+    }
+    return scoped(everyone, settings, ways)
 
 
 def platforms(settings: Settings, clock: Clock = time.time) -> dict[str, Platform]:
@@ -99,6 +120,7 @@ def platforms(settings: Settings, clock: Clock = time.time) -> dict[str, Platfor
                 f"BEYOND_PLATFORM_SECRETS: there is no platform {name!r}; there are "
                 f"{', '.join(sorted(known))}; describe others in the folder BEYOND_PLATFORMS"
             )
+    check_tenants(settings, known)
     found = {name: platform_of(settings, name, path, clock) for name, path in known.items()}
     found[""] = native(settings, clock)
     served = {name: platform for name, platform in found.items() if platform is not None}

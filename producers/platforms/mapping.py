@@ -91,7 +91,10 @@ class Mapping:
         self.description.verify.check(delivery, self._secrets, self._clock)
 
     def parse(self, delivery: Delivery) -> list[Event]:
-        """See Platform.parse. A review with a rating and an empty text has nothing to analyse: no event."""
+        """See Platform.parse.
+
+        A review with a rating and an empty text has nothing to analyse: no event.
+        """
         value = load(delivery.body)
         if not isinstance(value, dict | list):
             raise Malformed("body: a JSON object is expected")

@@ -32,7 +32,10 @@ def token_batches(lengths: Sequence[int], budget: int, limit: int = 1_000_000) -
 
 
 def windows(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Pack consecutive pieces into windows of at most `budget` tokens, in order; an over-long piece stands alone."""
+    """Pack consecutive pieces into windows of at most `budget` tokens, in order.
+
+    An over-long piece stands alone.
+    """
     out: list[list[int]] = []
     size = 0
     for index, length in enumerate(lengths):

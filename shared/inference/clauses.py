@@ -23,7 +23,10 @@ _JOINER = re.compile(r"(?:and|but|so|because|although|though|then|plus|also|howe
 
 
 def clauses(text: str) -> list[tuple[int, int, int]]:
-    """(start, end, sentence) of every clause, in order, not overlapping; characters, sentences from 0."""
+    """(start, end, sentence) of every clause, in order, not overlapping.
+
+    Characters, sentences from 0.
+    """
     out: list[tuple[int, int, int]] = []
     for number, (start, end) in enumerate(_cut(text, 0, len(text), _STOP)):
         pieces: list[list[int]] = []

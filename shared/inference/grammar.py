@@ -139,6 +139,7 @@ class IssueGrammar:
             self._ends: list[tuple[int, int]] = [
                 (s, s) for s in free
             ]  # (start, end) of each live candidate
+            self._lead = b" "
         elif state in ("problem", "action"):
             self._line, self._used, self._state = state, 0, "free"
         elif state == "end":
@@ -172,7 +173,10 @@ class IssueGrammar:
         window = self._v.longest
         if fresh:  # the label is followed by a space, which the review may not have at that place
             return self._prefixes_skip_space(
-                [b" " + self._text[s : min(s + window, self._limit(s))] for s, _ in self._ends]
+                [
+                    self._lead + self._text[s : min(s + window, self._limit(s))]
+                    for s, _ in self._ends
+                ]
             )
         out = set(
             self._prefixes(self._text[e : min(e + window, self._limit(s))] for s, e in self._ends)
@@ -182,8 +186,10 @@ class IssueGrammar:
         return sorted(out)
 
     def _prefixes_skip_space(self, strings: list[bytes]) -> list[int]:
-        space = self._v.ids.get(b" ")
-        return [t for t in self._prefixes(strings) if t != space]
+        space, found = self._v.ids.get(b" "), self._prefixes(strings)
+        # The space alone only where no token joins it to what follows: a script that the vocabulary
+        # spells byte by byte.
+        return [t for t in found if t != space] or found
 
     def _may_stop(self, start: int, end: int) -> bool:
         return end - start >= min(MIN_EVIDENCE, len(self._text)) and _boundary(self._text, end)
@@ -196,7 +202,7 @@ class IssueGrammar:
             return
         piece = self._v.bytes[token]
         if self._ends[0][0] == self._ends[0][1]:
-            word = piece[1:]
+            word, self._lead = piece[len(self._lead) :], b""
             self._ends = [
                 (s, s + len(word)) for s, _ in self._ends if self._text.startswith(word, s)
             ]

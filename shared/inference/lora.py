@@ -93,7 +93,10 @@ def detach(model: Any) -> Any:
 
 
 def _outermost(base: Any) -> str:
-    """Path of one module that peft put in; empty if there is none. A parent comes before its children."""
+    """Path of one module that peft put in; empty if there is none.
+
+    A parent comes before its children.
+    """
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils.other import AuxiliaryTrainingWrapper
 

@@ -34,7 +34,10 @@ class Rows(Protocol):
     """What reads windows: shared/inference/onnx_rows.py, or a network in training."""
 
     def run(self, rows: Sequence[dict[str, Any]]) -> list[list[np.ndarray]]:
-        """Per row: themes [tokens, 18], extras [tokens, 2], vectors [tokens, 384], trade [8]; logits."""
+        """Per row: themes [tokens, 18], extras [tokens, 2], vectors [tokens, 384], trade [8].
+
+        Logits.
+        """
         ...
 
 
@@ -108,7 +111,10 @@ class Matcher:
         return [shown for shown, _ in self.read(reviews)]
 
     def read(self, reviews: Sequence[Review]) -> list[tuple[list[Issue], list[Issue]]]:
-        """(shown, unsure) per review: sure enough, most important first; not sure enough, surest first."""
+        """(shown, unsure) per review: sure enough, most important first.
+
+        Not sure enough, surest first.
+        """
         out = []
         for review, found in zip(reviews, self.candidates(reviews), strict=True):
             shown = self.chosen(found, self.show)
@@ -134,7 +140,10 @@ class Matcher:
         return list(best.values())
 
     def candidates(self, reviews: Sequence[Review]) -> list[list[Candidate]]:
-        """Every quote that may be a complaint, in order of the text. Cost: one encoder pass over all tokens."""
+        """Every quote that may be a complaint, in order of the text.
+
+        Cost: one encoder pass over all tokens.
+        """
         windows = [
             (index, window)
             for index, review in enumerate(reviews)

@@ -1,4 +1,7 @@
-"""A matcher as a folder: read with its files checked, or written. It does not know training or queues."""
+"""A matcher as a folder: read with its files checked, or written.
+
+It does not know training or queues.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ _GOODS = (
     r"rebates?|on the house|replacements?)\b"
 )
 _OFFER = re.compile(
-    rf"{_GIVES}[^.;]{{0,60}}?{_GOODS}|\b(?:refund|reimburse|compensate)\b (?:the|her|him|them|you|guests?|customers?)",
+    rf"{_GIVES}[^.;]{{0,60}}?{_GOODS}"
+    r"|\b(?:refund|reimburse|compensate)\b (?:the|her|him|them|you|every\w*|all|guests?|customers?)",
     re.I,
 )
 _MENTIONED = re.compile(

@@ -26,7 +26,10 @@ _FENCED = str.maketrans(
 
 @dataclass(frozen=True)
 class Task:
-    """One thing a writer can be asked for. `version` changes whenever a prompt or parser changes meaning."""
+    """One thing a writer can be asked for.
+
+    `version` changes whenever a prompt or parser changes meaning.
+    """
 
     name: str
     version: str
@@ -73,7 +76,10 @@ def fence(text: str) -> str:
 
 
 def shorten(text: str) -> str:
-    """At most SEEN_CHARS characters, head and tail, cut at spaces. A head/tail cut leaves every quote verbatim."""
+    """At most SEEN_CHARS characters, head and tail, cut at spaces.
+
+    A head/tail cut leaves every quote verbatim.
+    """
     if len(text) <= SEEN_CHARS:
         return text
     head, tail = text[: SEEN_CHARS * 2 // 3], text[-SEEN_CHARS // 3 :]
@@ -95,7 +101,10 @@ def build(task: Task, review: Review, emotions: Sequence[str] = ()) -> tuple[str
 
 
 def target(issues: Sequence[Issue]) -> str:
-    """What a perfect writer would answer to an `issues` prompt; the parser reads it back unchanged."""
+    """What a perfect writer would answer to an `issues` prompt.
+
+    The parser reads it back unchanged.
+    """
     if not issues:
         return "none"
     blocks = (

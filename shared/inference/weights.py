@@ -128,7 +128,10 @@ def fetch_wheel(name: str, cache: Path) -> Path:
 
 
 def verify(name: str, cache: Path) -> list[str]:
-    """Compare a fetched folder with the hashes noted when it was made; returns what is wrong, empty if all is well."""
+    """Compare a fetched folder with the hashes noted when it was made.
+
+    Returns what is wrong, empty if all is well.
+    """
     folder = cache / name
     if not (folder / _READY).exists():
         return ["not fetched"]

@@ -147,7 +147,10 @@ class Arrivals:
         return [one.outcome for one in work if one.outcome is not None]
 
     def _finish(self, work: list[_Work], seconds: float) -> None:
-        """Write until each has an outcome. One that the server cannot take harms no other: halves are tried."""
+        """Write until each has an outcome.
+
+        One that the server cannot take harms no other: halves are tried.
+        """
         while work:
             arguments: list[object] = [REMEMBER_SECONDS]
             for one in work:

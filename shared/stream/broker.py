@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import ssl
+import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -28,6 +31,7 @@ from redis.retry import Retry
 from shared.errors import Misconfigured, TemporaryFailure
 from shared.settings import Settings
 
+_OUR_CERTIFICATE = "if it asks for a certificate of ours: ?ssl_certfile=FILE&ssl_keyfile=FILE"
 # Embedded servers this process uses: socket path -> the open file that holds the shared lock.
 _held: dict[Path, IO[bytes]] = {}
 
@@ -43,18 +47,57 @@ def connect(settings: Settings, *, patience_seconds: float = 30) -> redis.Redis:
         Misconfigured: the URL's form is wrong, or there is no server binary.
         TemporaryFailure: the server does not answer.
     """
-    client = _client(server_url(settings), patience_seconds)
+    url = server_url(settings)
+    client = _client(url, patience_seconds)
+    if urlsplit(url).scheme == "rediss":
+        _check_certificate(url)
     try:
         client.time()  # not PING: a server with a full disk refuses that, and `beyond status` must still tell so
     except (redis.RedisError, OSError) as error:
+        ours = f" ({_OUR_CERTIFICATE})" if urlsplit(url).scheme == "rediss" else ""
         raise TemporaryFailure(
-            f"the Redis server does not answer: {error}; check BEYOND_REDIS_URL"
+            f"the Redis server does not answer: {error}; check BEYOND_REDIS_URL{ours}"
         ) from error
     return client
 
 
+def _check_certificate(url: str) -> None:
+    """One try without patience: a certificate that is refused now is refused in half a minute too.
+
+    Raises:
+        Misconfigured: we do not trust the server, or it does not trust us.
+    """
+    for name, path in parse_qsl(urlsplit(url).query):
+        if name in {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"} and not Path(path).is_file():
+            raise Misconfigured(f"BEYOND_REDIS_URL: {name}: there is no file {path}")
+    try:
+        redis.Redis.from_url(url, retry=None).time()
+    except (redis.RedisError, OSError) as error:
+        refused = next((e for e in _causes(error) if isinstance(e, ssl.SSLError)), None)
+        if isinstance(refused, ssl.SSLCertVerificationError):
+            raise Misconfigured(
+                f"BEYOND_REDIS_URL: the server's certificate is not trusted: {refused.verify_message}; "
+                "add ?ssl_ca_certs=FILE with the certificate of the authority that signed it"
+            ) from None
+        if isinstance(refused, ssl.SSLError):
+            raise Misconfigured(
+                f"BEYOND_REDIS_URL: TLS failed: {refused.reason or refused}; does the server speak TLS on this port? "
+                + _OUR_CERTIFICATE
+            ) from None
+        # Anything else may pass: the caller tries again, with patience.
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def server_url(settings: Settings) -> str:
-    """The URL that stock tools (`rq worker --url`) take; starts the embedded server where it is the one meant."""
+    """The URL that stock tools (`rq worker --url`) take.
+
+    Starts the embedded server where it is the one meant.
+    """
     if settings.redis_url is not None:
         return settings.redis_url.get_secret_value()
     return f"unix://{attach(settings.home, settings.server_config)}"
@@ -129,27 +172,45 @@ def attach(home: Path, server_config: str = "", timeout_seconds: float = 30) -> 
 
 
 def release(home: Path) -> None:
-    """Let go of the embedded server before the process ends (tests; long-lived tools that are done with it)."""
+    """Let go of the embedded server before the process ends (tests.
+
+    Long-lived tools that are done with it).
+    """
     held = _held.pop(socket_path(home), None)
     if held is not None:
         held.close()
 
 
 def socket_path(home: Path) -> Path:
-    """Where the embedded server listens; a short path in /tmp where `home` is too long for a unix socket (108 bytes)."""
+    """Where the embedded server listens.
+
+    A short path in /tmp where `home` is too long for a unix socket (108 bytes).
+
+    Raises:
+        Misconfigured: that folder in /tmp is another user's, or open to others.
+    """
     path = home.resolve() / "valkey.sock"
     if len(os.fsencode(path)) <= 100:
         return path
     import hashlib
 
     short = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    folder = Path("/tmp") / f"beyond-{os.getuid()}"
+    folder = Path("/tmp") / f"beyond-{os.getuid()}"  # nosec B108: looked at below
     folder.mkdir(mode=0o700, exist_ok=True)
+    seen = folder.lstat()
+    if seen.st_uid != os.getuid() or not stat.S_ISDIR(seen.st_mode) or seen.st_mode & 0o077:
+        raise Misconfigured(
+            f"{folder} is not a private folder of yours: somebody else could listen there; "
+            "remove it, or choose a shorter BEYOND_HOME"
+        )
     return folder / f"{short}.sock"
 
 
 def _ensure_guardian(home: Path, server_config: str) -> None:
-    """Start a guardian unless one lives (it holds `guardian.lock`); of two started at once, one gives way."""
+    """Start a guardian unless one lives (it holds `guardian.lock`).
+
+    Of two started at once, one gives way.
+    """
     with (home / "guardian.lock").open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

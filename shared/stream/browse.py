@@ -59,6 +59,21 @@ class Browse:
         for day in reversed(self._sizes()):
             yield from self._day(day, newest=True)
 
+    def ids(self) -> Iterator[list[str]]:
+        """Ids of all reviews, a page at a time, oldest day first.
+
+        The reviews themselves are not read.
+        """
+        waiting: list[str] = []
+        for day in self._sizes():
+            for key in [set_key(day), *(k for keys in self._hours(day).values() for k in keys)]:
+                waiting += sorted(self._ids(key))
+                while len(waiting) >= PAGE_REVIEWS:
+                    yield waiting[:PAGE_REVIEWS]
+                    waiting = waiting[PAGE_REVIEWS:]
+        if waiting:
+            yield waiting
+
     def sample(self, count: int, seed: int = 0) -> Iterator[Pair]:
         """`count` reviews drawn at random without replacement, each with the same chance; all where there are fewer.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from shared.errors import Overloaded, TemporaryFailure
 
@@ -19,6 +19,10 @@ _OUT_OF_MEMORY = "not allowed when used memory > 'maxmemory'"
 MEMORY_REMEDY = (
     "raise the server's maxmemory (or BEYOND_MAX_MEMORY), let old reviews go with BEYOND_KEEP_DAYS, "
     "or add a cell (docs/ARCHITECTURE.md, Growing)"
+)
+ACCESS_REMEDY = (
+    "the user of BEYOND_REDIS_URL may not do this: use that of another role (`beyond acl --help`), "
+    "or, for a producer, run `beyond acl --prepare` once as admin"
 )
 # Memory is freed by people or by retention, not within seconds.
 MEMORY_RETRY_SECONDS = 60
@@ -38,5 +42,7 @@ def call(function: Callable[[], T]) -> T:
             raise Overloaded(
                 f"the server's memory is full: {MEMORY_REMEDY}", MEMORY_RETRY_SECONDS
             ) from error
+        if isinstance(error, NoPermissionError) or "ACL failure in script" in str(error):
+            raise TemporaryFailure(f"{error}: {ACCESS_REMEDY}") from error
         reason = str(error).rsplit("caused error: ", 1)[-1]
         raise TemporaryFailure(f"the Redis server refused or was lost: {reason}") from error

@@ -9,13 +9,20 @@
 DAY counts from 1970, HOUR is 0-23 UTC. A set of at most 128 short members is one block of memory:
 23 bytes an id where a big set takes 60. So an id goes to the first set of its path that has room,
 and only the last level grows without limit: a day with five million reviews without a time of day,
-all at midnight, lies in 4,096 sets of about 1,200. No command touches more than one of them. It
+all at midnight, lies in 4,096 sets of about 1,200. No command touches more than one of them.
+
+    b:heads     exists where producers may not read reviews (access.py)
+    b:v:ID      STRING: a review's head, there only
+
+To replace or move a review, its writer must know the stored one's version and day: its head. Who may
+read `b:r:ID` may read all of it, so under separate users the head is kept once more, by itself. It
 does not know Python objects.
 """
 
 from __future__ import annotations
 
 SIZES = "b:sizes"
+HEADS = "b:heads"
 # The default of `set-max-listpack-entries` of Redis >= 7.2 and Valkey: up to so many members a set
 # is kept as one packed block.
 LEAF_IDS = 128
@@ -25,7 +32,13 @@ HEAD_BYTES = 9
 # index / forget: an id with the first HEAD_BYTES of its record. Both in one script with the record.
 INDEX = f"""
 local LEAF_IDS, LEVELS = {LEAF_IDS}, 5
-local function head_of(id) return redis.call('GETRANGE', 'b:r:' .. id, 0, {HEAD_BYTES - 1}) end
+local apart = redis.call('EXISTS', '{HEADS}') == 1
+local function head_of(id)
+  local head = apart and redis.call('GET', 'b:v:' .. id)
+  if head then return head end
+  if apart and redis.call('EXISTS', 'b:r:' .. id) == 0 then return '' end
+  return redis.call('GETRANGE', 'b:r:' .. id, 0, {HEAD_BYTES - 1})
+end
 local function day_of(head) return head:byte(7) * 256 + head:byte(8) end
 local function leaf_of(id, head, level)
   if level == 1 then return '' end
@@ -38,7 +51,9 @@ local function set_of(day, leaf)
   if leaf == '' then return 'b:day:' .. day end
   return 'b:day:' .. day .. ':' .. leaf
 end
-local function index(id, head)
+local function index(id, blob)
+  local head = blob:sub(1, {HEAD_BYTES})
+  if apart then redis.call('SET', 'b:v:' .. id, head) end
   local day, level, leaf = day_of(head), 1, ''
   while level < LEVELS and redis.call('SCARD', set_of(day, leaf)) >= LEAF_IDS do
     level = level + 1
@@ -49,6 +64,7 @@ local function index(id, head)
   redis.call('HINCRBY', '{SIZES}', day, 1)
 end
 local function forget(id, head)
+  if apart then redis.call('DEL', 'b:v:' .. id) end
   local day = day_of(head)
   for level = 1, LEVELS do
     local leaf = leaf_of(id, head, level)

@@ -1,4 +1,4 @@
-"""How a worker is started: commands, and the environment that tells it where the server is.
+"""How workers and the projector are started: commands, and the environment that tells it where the server is.
 
 A URL may hold a password, and every user of a machine can read command lines: so it is handed on in
 the environment alone. It does not know what workers do.
@@ -21,6 +21,11 @@ def worker_command(queues: Sequence[str] = QUEUES) -> list[str]:
     return [sys.executable, "-m", "workers.run", *queues]
 
 
+def record_command(*options: str) -> list[str]:
+    """The projector of the record (consumers/record/)."""
+    return [sys.executable, "-m", "beyond", "record", *options]
+
+
 def worker_environment(settings: Settings, **more: str) -> dict[str, str]:
     """Our environment with the settings that a command may have changed."""
     out = {**os.environ, "BEYOND_HOME": str(settings.home), "BEYOND_PRESET": settings.preset}
@@ -30,7 +35,10 @@ def worker_environment(settings: Settings, **more: str) -> dict[str, str]:
 
 
 def rq_command(queues: Sequence[str] = QUEUES) -> list[str]:
-    """The stock command of one worker; it knows redis://, rediss:// and unix://, and reads RQ_REDIS_URL."""
+    """The stock command of one worker.
+
+    It knows redis://, rediss:// and unix://, and reads RQ_REDIS_URL.
+    """
     return [
         sys.executable,
         "-m",

@@ -10,6 +10,9 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def die_with_parent() -> None:
-    """For `preexec_fn`: the child gets SIGTERM should its parent be killed. Linux only; elsewhere it lives on."""
+    """For `preexec_fn`: the child gets SIGTERM should its parent be killed.
+
+    Linux only; elsewhere it lives on.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -11,7 +11,6 @@ a frame (0x28) is neither.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import zstandard
+from pydantic_core import from_json, to_json
 
 from shared.review import EMOTIONS, Analysis, Review
 
@@ -31,6 +31,7 @@ _PLAIN, _QUANTISED, _QUOTED = 1, 2, 3
 # Probabilities are kept as round(255 * sqrt(p)): off by at most 0.004 near 1 and by 0.0004 near
 # 0.01, where the rare emotions are. `present` is decided before and kept as it is.
 _STEPS = 255
+_PROBABILITIES = [round((step / _STEPS) ** 2, 4) for step in range(_STEPS + 1)]
 _LABELS = len(EMOTIONS)
 _KNOWN = frozenset(EMOTIONS)
 _in_order = itemgetter(*EMOTIONS)
@@ -58,7 +59,10 @@ class _Codec:
         return self._packer.compress(text)
 
     def unpack(self, blob: bytes) -> bytes:
-        return self._unpacker.decompress(blob)
+        try:
+            return self._unpacker.decompress(blob)
+        except zstandard.ZstdError as error:
+            raise ValueError(f"a damaged record: {error}") from None
 
 
 _REVIEWS = _Codec("records-1.dict", 6)
@@ -135,17 +139,15 @@ def unpack_analysis(blob: bytes, review_id: str, text: str) -> Analysis:
     if form == _FRAME_BYTE:
         return Analysis.model_validate_json(_REVIEWS.unpack(blob[_VERSION_BYTES:]))
     steps, body = (b"", body) if form == _PLAIN else (body[:_LABELS], body[_LABELS:])
-    record = json.loads(_ANALYSES.unpack(body)) | {"review_id": review_id}
+    record = from_json(_ANALYSES.unpack(body)) | {"review_id": review_id}
     if steps:
-        record["emotions"]["probabilities"] = {
-            label: round((step / _STEPS) ** 2, 4)
-            for label, step in zip(EMOTIONS, steps, strict=True)
-        }
+        probabilities = [_PROBABILITIES[step] for step in steps]
+        record["emotions"]["probabilities"] = dict(zip(EMOTIONS, probabilities, strict=True))
     if form == _QUOTED and (found := record.get("insight")):
         for issue in (*found["issues"], *found.get("unsure", ())):
             issue["evidence"] = text[issue["start"] : issue["end"]]
     # As JSON, not as Python values: tuples and times are only then read leniently everywhere.
-    return Analysis.model_validate_json(_compact(record))
+    return Analysis.model_validate_json(to_json(record))
 
 
 def unpack_pair(
@@ -158,11 +160,10 @@ def unpack_pair(
     return one, unpack_analysis(analysis, review_id, one.text)
 
 
-def _compact(record: dict[str, Any]) -> bytes:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
-
-
 def _moment(review: Review) -> tuple[bytes, bytes]:
-    """(days since 1970, big-endian in two bytes; hour): dates outside 1970-2149 go to the first or last day."""
+    """(days since 1970, big-endian in two bytes.
+
+    Hour): dates outside 1970-2149 go to the first or last day.
+    """
     day = min(max(int(review.created_at.timestamp() // 86400), 0), 65535)
     return day.to_bytes(2, "big"), bytes([review.created_at.hour])

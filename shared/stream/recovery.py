@@ -143,7 +143,10 @@ class DeadLetter:
 def dead_letters(
     connection: redis.Redis, queues: Sequence[str], limit: int | None = None
 ) -> list[DeadLetter]:
-    """Dead letters per queue, oldest first; with `limit` the newest so many of each. Two round trips."""
+    """Dead letters per queue, oldest first; with `limit` the newest so many of each.
+
+    Two round trips.
+    """
     first = 0 if limit is None else -limit
     pipe = connection.pipeline(transaction=False)
     for queue in queues:

@@ -25,7 +25,7 @@ from shared.stream.calls import call
 from shared.stream.memory import MemoryGuard
 from shared.stream.names import BACKFILL, LIVE, queue_key
 from shared.stream.records import pack_analyses, unpack_pair, unpack_review
-from shared.stream.scripts import DELETE, PENDING, PUT, SAVE
+from shared.stream.scripts import DELETE, KNOWN, PENDING, PUT, SAVE
 from shared.stream.status import in_force
 from shared.stream.writing import durably, put_arguments, too_many
 
@@ -33,7 +33,10 @@ Outcome = Literal["new", "updated", "same"]
 
 
 class Store:
-    """Reads and writes reviews and analyses. All methods raise TemporaryFailure when the server cannot be used."""
+    """Reads and writes reviews and analyses.
+
+    All methods raise TemporaryFailure when the server cannot be used.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Store:
         self._memory = MemoryGuard(connection, max_memory)
         self._max_queued, self._chunk_reviews = max_queued, chunk_reviews
         self._put = connection.register_script(PUT)
+        self._known = connection.register_script(KNOWN)
         self._pending = connection.register_script(PENDING)
         self._save = connection.register_script(SAVE)
         self._delete = connection.register_script(DELETE)
@@ -85,11 +89,14 @@ class Store:
 
     def known(self, reviews: Sequence[Review]) -> list[bool]:
         """For each review: is this very version stored already? One round trip."""
-        found = self._many("GETRANGE", [(f"b:r:{r.id}", 0, 5) for r in reviews])
+        found = self._run(self._known, [r.id for r in reviews])
         return [f == bytes.fromhex(r.version) for f, r in zip(found, reviews, strict=True)]
 
     def pending(self, ids: Sequence[str]) -> list[Review]:
-        """The reviews among `ids` that exist and have no analysis of their current version yet. One script."""
+        """The reviews among `ids` that exist and have no analysis of their current version yet.
+
+        One script.
+        """
         return [unpack_review(blob) for blob in self._run(self._pending, list(ids))] if ids else []
 
     def save(self, pairs: Iterable[tuple[Review, Analysis]]) -> int:
@@ -105,7 +112,10 @@ class Store:
         return int(self._run(self._save, args)) if args else 0
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove text, analysis and index entries; a job still queued for them finds nothing and ends well."""
+        """Remove text, analysis and index entries.
+
+        A job still queued for them finds nothing and ends well.
+        """
         return int(self._run(self._delete, list(ids))) if ids else 0
 
     def reviews(self, ids: Sequence[str]) -> list[Review | None]:
@@ -117,7 +127,10 @@ class Store:
         return [pair and pair[1] for pair in self.pairs(ids)]
 
     def pairs(self, ids: Sequence[str]) -> list[tuple[Review, Analysis | None] | None]:
-        """Reviews with their analyses by id, None where there is no review, same order. One command."""
+        """Reviews with their analyses by id, None where there is no review, same order.
+
+        One command.
+        """
         if not ids:
             return []
         keys = [prefix + i for i in ids for prefix in ("b:r:", "b:a:")]
@@ -128,7 +141,10 @@ class Store:
         ]
 
     def all(self) -> Iterator[tuple[Review, Analysis | None]]:
-        """Every review with its analysis, oldest first; see Browse.oldest_first for the exact order."""
+        """Every review with its analysis, oldest first.
+
+        See Browse.oldest_first for the exact order.
+        """
         return Browse(self.connection).oldest_first()
 
     def counts(self) -> dict[str, int]:
@@ -167,12 +183,6 @@ class Store:
 
     def _get(self, prefix: str, ids: Sequence[str]) -> list[bytes | None]:
         return list(call(lambda: self.connection.mget([prefix + i for i in ids]))) if ids else []
-
-    def _many(self, command: str, calls: Sequence[tuple[object, ...]]) -> list[bytes]:
-        pipe = self.connection.pipeline(transaction=False)
-        for arguments in calls:
-            pipe.execute_command(command, *arguments)
-        return list(call(pipe.execute))
 
     def _run(self, script: Any, args: list[object]) -> Any:
         return call(lambda: script(args=args))

@@ -1,13 +1,19 @@
-"""Training jobs: one for each moment of a schedule, however many schedulers ask. It knows no trainer code."""
+"""Training jobs: one for each moment of a schedule, however many schedulers ask.
+
+It knows no trainer code.
+"""
 
 from __future__ import annotations
 
 import redis
 
+from shared.stream.calls import call
 from shared.stream.lua import WAKE
 from shared.stream.names import TRAIN, TRAINING
 from shared.stream.queues import job_fields
 
+# Held by the training that runs.
+LOCK = "b:training:lock"
 # A slot is remembered for so long that no schedule asks for it again.
 _REMEMBER_SECONDS = 30 * 86400
 # ARGV: task, slot, seconds to remember it, then the job's fields. 1 if it was enqueued. A training
@@ -43,3 +49,12 @@ def enqueue_training(connection: redis.Redis, task: str, plan: str, slot: str) -
     fields = job_fields(connection, [plan], TRAINING, function=TRAIN)
     args = [part for pair in fields.items() for part in pair]
     return bool(connection.eval(_ONCE, 0, task, slot, _REMEMBER_SECONDS, *args))
+
+
+def training_runs(connection: redis.Redis) -> bool:
+    """Whether a training runs now.
+
+    Raises:
+        TemporaryFailure: the server cannot be used.
+    """
+    return bool(call(lambda: connection.exists(LOCK)))

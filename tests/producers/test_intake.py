@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from producers.intake import Intake, author_hash, make_review, redact
+from producers.intake import Intake, make_review
 from shared.errors import InvalidReview
+from shared.privacy import author_hash, redact
 from tests.conftest import EPOCH
 
 KEY = b"k" * 32

@@ -1,4 +1,7 @@
-"""Files as people have them: their own headers, dates, ratings; rows without a date; rejects that tell on nobody."""
+"""Files as people have them: their own headers, dates, ratings; rows without a date.
+
+Rejects that tell on nobody.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from click.testing import CliRunner
 
-from consumers.export import export
+from consumers.export_files import write_jsonl
+from consumers.export_source import from_store
+from consumers.record.filters import Filters
 from producers import suggest
 from producers.backfill import Backfill, Options
 from producers.formats import detect, parse_map
@@ -158,7 +163,7 @@ def test_what_beyond_export_writes_backfill_reads_back(backfill, store, server, 
     store.put([make_review(1)])
     store.put([Review(source="t", text="Cold", created_at=EPOCH, dated=False)])
     with (tmp_path / "out.jsonl").open("w") as out:
-        assert export(store, out, "jsonl", pending=True) == 2
+        assert write_jsonl(from_store(store, Filters()), out) == 2
     tally = backfill(tmp_path / "out.jsonl", mapping=None)
     assert (tally.new, tally.same, tally.rejected) == (0, 2, 0)
 

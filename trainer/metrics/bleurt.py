@@ -16,7 +16,10 @@ from trainer.metrics.bleurt_model import score
 
 
 class Bleurt(evaluate.Metric):
-    """`compute(predictions, references, checkpoint=FOLDER)` -> {"bleurt": [float per pair]}; below 0 is possible."""
+    """`compute(predictions, references, checkpoint=FOLDER)` -> {"bleurt": [float per pair]}.
+
+    Below 0 is possible.
+    """
 
     def _info(self) -> Any:
         return evaluate.MetricInfo(

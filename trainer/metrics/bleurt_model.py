@@ -83,7 +83,10 @@ def _tokenizer(folder: Path) -> Any:
 
 @torch.inference_mode()
 def score(predictions: list[str], references: list[str], checkpoint: str) -> list[float]:
-    """One score per pair; reference first, as BLEURT was trained. Pairs beyond 512 tokens lose the end of the longer."""
+    """One score per pair; reference first, as BLEURT was trained.
+
+    Pairs beyond 512 tokens lose the end of the longer.
+    """
     model, tokenizer = load(Path(checkpoint))
     out: list[float] = []
     for start in range(0, len(predictions), _BATCH):

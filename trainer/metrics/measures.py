@@ -104,7 +104,10 @@ def matched(issues: Sequence[Issue], gold: Sequence[Issue]) -> list[tuple[Issue,
 
 
 def repetition(answer: str) -> float:
-    """Share of 4-grams that occurred before in the same answer; the labels of lines do not count."""
+    """Share of 4-grams that occurred before in the same answer.
+
+    The labels of lines do not count.
+    """
     words = _LABELS.sub("", answer).lower().split()
     grams = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
     return 1 - len(set(grams)) / len(grams) if grams else 0.0

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -143,3 +144,16 @@ def test_sentinel_finds_the_master_and_logs_in_there(tmp_path, login):
             assert wait_until(connected, 30)
             found[0].set("x", 1)
             assert direct.get("x") == b"1"
+
+
+def test_a_socket_is_not_made_where_somebody_else_could_listen(tmp_path, monkeypatch):
+    """Anybody may make a folder in /tmp beforehand, and would get our passwords and reviews."""
+    monkeypatch.setattr(broker.os, "getuid", lambda: 987_654_321)  # nobody's, so ours to make
+    folder = Path("/tmp/beyond-987654321")
+    deep = tmp_path / ("x" * 120)
+    try:
+        folder.mkdir(mode=0o777)
+        with pytest.raises(Misconfigured, match="not a private folder"):
+            broker.socket_path(deep)
+    finally:
+        folder.rmdir()

@@ -1,4 +1,7 @@
-"""Reading some of the store costs some of it: by time, by day and at random; big days do not block."""
+"""Reading some of the store costs some of it: by time, by day and at random.
+
+Big days do not block.
+"""
 
 from __future__ import annotations
 

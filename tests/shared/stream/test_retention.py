@@ -1,4 +1,7 @@
-"""Old reviews go by the day they were written, a little at a time; a full memory is refused before it fails."""
+"""Old reviews go by the day they were written, a little at a time.
+
+A full memory is refused before it fails.
+"""
 
 from __future__ import annotations
 

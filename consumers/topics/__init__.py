@@ -1,0 +1,1 @@
+"""Topics: recurring pain points beyond the closed list of themes, and spikes of both."""

@@ -1,0 +1,162 @@
+"""A dashboard that runs as a process of its own, over a record of synthetic reviews, and a real Chromium before it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from consumers.dashboard.tokens import create_token
+from consumers.record.database import open_database, writing
+from consumers.record.project import apply
+from shared.settings import Settings
+from shared.stream import broker
+from tests.browser.hostile import hostile
+from tests.conftest import CACHE, ROOT
+from tests.consumers.record.filled import filled
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# It talks to nobody but the dashboard.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+AXE = Path(__file__).with_name("axe.min.js").read_text()
+REVIEWS = 600
+
+
+@dataclass
+class House:
+    """A running dashboard: its address, its record, and how to get into it."""
+
+    url: str
+    engine: Engine
+    settings: Settings
+
+    def token(self, role: str = "admin", business: str | None = None) -> str:
+        with writing(self.engine) as connection:
+            name = f"{role.capitalize()} Ana"
+            return create_token(connection, name, role, business, time.time())[1]  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """The browser, once for all tests."""
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("needs Chromium, which is not installed: the dashboard's pages in a browser")
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="needs playwright (pip install -e .[dev])"
+    )
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def house(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """`chromium` first: without it nothing is started."""
+    home = tmp_path_factory.mktemp("house")
+    settings = Settings(home=home, cache=CACHE, lease_seconds=2)
+    broker.connect(settings)
+    engine = filled(open_database(settings), REVIEWS)
+    with writing(engine) as connection:
+        apply(connection, hostile())
+    process, url = dashboard(home)
+    yield House(url, engine, settings)
+    process.terminate()
+    process.wait(20)
+    engine.dispose()
+    broker.release(home)
+
+
+def dashboard(home: Path) -> tuple[subprocess.Popen[str], str]:
+    """`beyond dashboard` on a port that the system chooses.
+
+    Its address is read from what it prints.
+    """
+    command = [sys.executable, "-m", "beyond", "dashboard", "--port", "0"]
+    environment = {
+        **os.environ,
+        "BEYOND_HOME": str(home),
+        "BEYOND_CACHE": str(CACHE),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
+    process = subprocess.Popen(
+        command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("Dashboard: "):
+            threading.Thread(target=process.stdout.read, daemon=True).start()
+            return process, line.split()[1].rstrip("/")
+    raise AssertionError(f"beyond dashboard ended with {process.wait()}")
+
+
+@pytest.fixture
+def open_page(house: House, chromium: Any) -> Iterator[Callable[..., Any]]:
+    """Opens a page in a browser context of its own, signed in unless told otherwise.
+
+    Whatever the page complains of (a script error, a blocked style, a missing file) fails the test.
+    """
+    contexts, trouble = [], []
+
+    def opened(path: str = "/", token: str | None = "", **options: Any) -> Any:
+        context = chromium.new_context(
+            **{"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", **options}
+        )
+        contexts.append(context)
+        context.set_default_timeout(20_000)
+        page = context.new_page()
+        page.on("pageerror", lambda error: trouble.append(f"{page.url}: {error}"))
+        page.on("dialog", lambda dialog: trouble.append(f"{page.url}: a dialog: {dialog.message}"))
+        page.on(
+            "console",
+            lambda said: (
+                trouble.append(f"{page.url}: {said.text}")
+                if said.type == "error" and not re.search("status of 4|Error Code 4", said.text)
+                else None
+            ),
+        )
+        if token is not None:
+            sign_in(page, house, token or house.token())
+        page.goto(house.url + path)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not trouble
+
+
+def sign_in(page: Any, house: House, token: str) -> None:
+    page.goto(f"{house.url}/sign-in")
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{house.url}/")
+
+
+def violations(page: Any) -> list[str]:
+    """What axe-core finds against WCAG 2.2 A and AA and its best practices, one line a rule."""
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{v['id']} ({v['impact']}): {v['nodes'][0]['target']} {v['nodes'][0]['html'][:160]}"
+        for v in found["violations"]
+    ]
