@@ -34,6 +34,7 @@ from shared.settings import Settings  # noqa: E402
 from shared.stream import broker  # noqa: E402
 from shared.stream.launch import QUEUES, worker_environment  # noqa: E402
 from shared.stream.names import BACKFILL, LIVE  # noqa: E402
+from shared.stream.processes import die_with_parent  # noqa: E402
 from shared.stream.recovery import load  # noqa: E402
 from shared.stream.store import Store  # noqa: E402
 
@@ -67,8 +68,9 @@ class Fleet:
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "benchmarks.fleet_worker", str(self._folder)]
         return subprocess.Popen(
-            [*command, str(TOGETHER), f"node{next(self._names)}"], env=self._environment, cwd=ROOT
-        )
+            [*command, str(TOGETHER), f"node{next(self._names)}"], env=self._environment, cwd=ROOT,
+            preexec_fn=die_with_parent,
+        )  # fmt: skip
 
     def kill_one(self) -> None:
         """SIGKILL ten workers; ten others start when they would have loaded their models."""
@@ -221,7 +223,13 @@ def summarise(run: Run, folder: Path) -> None:
     claims = sorted(c for b in batches for c in b["claims"])
     arrived = json.loads((folder / "arrived.json").read_text())
     waits = sorted(b["begun"] - arrived[i] for b in batches for i in b["live"] if i in arrived)
+    # Of each process from its first noted batch to its last.
+    spent = 0.0
+    for process in {b["process"] for b in batches}:
+        used = [b["cpu"] for b in batches if b["process"] == process]
+        spent += max(used) - min(used)
     run.seen |= {
+        "worker_us": 1e6 * spent / sum(b["reviews"] for b in batches),
         "of_ideal": busy / whole,
         "claim_p99_ms": 1000 * statistics.quantiles(claims, n=100)[98],
         "live_p50": waits[len(waits) // 2] if waits else 0,
@@ -238,7 +246,7 @@ def row(run: Run) -> str:
     rate = f"{s['rate']:,.0f}" if run.backlog >= 6 * 512 * run.workers else "-"
     return (
         f"{what:62}{rate:>9}{100 * s['of_ideal']:9.1f}%{100 * s['cpu']:8.0f}%{s['cpu_us']:9.1f}"
-        f"{s['put_us']:9.1f}{s['scripts']:10.1f}{s['sleeps']:8.1f}{s['commands']:9.1f}{s['claim_p99_ms']:9.1f}"
+        f"{s['put_us']:9.1f}{s['worker_us']:10.1f}{s['scripts']:10.1f}{s['sleeps']:8.1f}{s['commands']:9.1f}{s['claim_p99_ms']:9.1f}"
         f"{live:>13}{s['saved_twice']:9.0f}{s['seconds']:8.1f}"
     )
 
@@ -256,7 +264,7 @@ def main() -> None:
         f"{REVIEWS_A_SECOND:.0f} reviews/s a GPU; {os.cpu_count()} cores here, load {os.getloadavg()[0]:.1f}"
     )
     print(
-        f"{'':62}{'rev./s':>9}{'of ideal':>10}{'server':>9}{'us/rev.':>9}{'put us':>9}{'scr./1000':>10}"
+        f"{'':62}{'rev./s':>9}{'of ideal':>10}{'server':>9}{'us/rev.':>9}{'put us':>9}{'worker us':>10}{'scr./1000':>10}"
         f"{'blpop':>8}{'cmds':>9}{'claim99':>9}{'live p50/max':>13}{'twice':>9}{'s':>8}"
     )
     with tempfile.TemporaryDirectory() as name:

@@ -10,6 +10,7 @@ own cores, which a hundred of them here do not have.
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import sys
@@ -106,7 +107,7 @@ class ThreadWorker(BatchWorker):
         super()._run(name, jobs, queue, in_hand)
         self.notes.write(
             worker=self.name, begun=begun, ended=time.time(), reviews=count, live=live,
-            model=gpu_seconds(count),
+            model=gpu_seconds(count), cpu=time.process_time(), process=os.getpid(),
         )  # fmt: skip
 
 
@@ -115,17 +116,19 @@ def _sleeping(worker: BatchWorker) -> BatchFunction:
     save = worker.connection.register_script(SAVE)
 
     def run(ids: Sequence[str]) -> list[Exception | None]:
-        waiting = set(call(lambda: pending(args=list(ids))))
-        if not waiting:
+        blobs = call(lambda: pending(args=list(ids)))
+        if not blobs:
             return [None] * len(ids)
-        time.sleep(gpu_seconds(len(waiting)))
-        # PENDING gives bytes, SAVE wants ids too: which is which is asked for, at the server's cost.
+        time.sleep(gpu_seconds(len(blobs)))
+        if len(blobs) < len(ids):  # some are done already: PENDING does not say which
+            waiting = set(blobs)
+            blobs = worker.connection.mget([f"b:r:{i}" for i in ids])
+            pairs = [(i, b) for i, b in zip(ids, blobs, strict=True) if b in waiting]
+        else:
+            pairs = list(zip(ids, blobs, strict=True))
         args: list[object] = []
-        for review, blob in zip(
-            ids, worker.connection.mget([f"b:r:{i}" for i in ids]), strict=True
-        ):
-            if blob in waiting:
-                args += [review, blob[:6], blob[:6] + _ANALYSIS]
+        for review, blob in pairs:
+            args += [review, blob[:6], blob[:6] + _ANALYSIS]
         call(lambda: save(args=args))
         return [None] * len(ids)
 

@@ -110,6 +110,9 @@ class Settings(BaseSettings):
     openai_model: str = "default"
     openai_key: SecretStr | None = None
     device: str = ""
+    device_share: float = Field(
+        default=1, gt=0, le=1, description="of the GPU's memory, where several workers share one"
+    )
     threads: int = Field(default=0, ge=0, description="CPU threads per worker; 0: all cores")
 
     max_queued: int = Field(
