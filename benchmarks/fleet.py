@@ -52,6 +52,7 @@ class Run:
     backlog: int
     live_per_second: float = 0
     kills: bool = False
+    lane: str = BACKFILL
     seen: dict[str, float] = field(default_factory=dict)
 
 
@@ -118,10 +119,11 @@ def measured(settings: Settings, connection: Any, run: Run) -> Run:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         before = usage(connection)
+        chunk = CHUNK if run.lane == BACKFILL else 1
         for start in range(0, run.backlog, 100 * CHUNK):
             made = reviews(min(100 * CHUNK, run.backlog - start), f"{start}.")
-            for at in range(0, len(made), CHUNK):
-                store.put(made[at : at + CHUNK], BACKFILL)
+            for at in range(0, len(made), chunk):
+                store.put(made[at : at + chunk], run.lane)
         run.seen["put_us"] = 1e6 * (usage(connection)["cpu"] - before["cpu"]) / run.backlog
         fleet = Fleet(settings, folder, run.workers)
         try:
@@ -238,7 +240,7 @@ def summarise(run: Run, folder: Path) -> None:
 
 
 def row(run: Run) -> str:
-    s, what = run.seen, f"{run.workers} workers, {run.backlog:,} waiting"
+    s, what = run.seen, f"{run.workers} workers, {run.backlog:,} waiting in {run.lane}"
     what += f", {run.live_per_second:.0f} live/s" if run.live_per_second else ""
     what += ", a tenth killed a minute" if run.kills else ""
     live = f"{s['live_p50']:.2f}/{s['live_max']:.2f}" if run.live_per_second else "-"
@@ -258,6 +260,7 @@ def main() -> None:
         "--reviews", type=int, default=0, help="waiting; default: two batches a worker"
     )
     parse.add_argument("--live", type=float, default=0, help="reviews a second beside, for 30 s")
+    parse.add_argument("--lane", choices=QUEUES, default=BACKFILL, help="where they wait")
     parse.add_argument("--kills", action="store_true", help="ten workers a minute, by SIGKILL")
     options = parse.parse_args()
     print(
@@ -271,7 +274,8 @@ def main() -> None:
         settings = Settings(home=Path(name))
         connection = broker.connect(settings)
         for workers in options.workers:
-            run = Run(workers, options.reviews or workers * 1024, options.live, options.kills)
+            waiting = options.reviews or workers * 1024
+            run = Run(workers, waiting, options.live, options.kills, options.lane)
             print(row(measured(settings, connection, run)), flush=True)
         broker.release(settings.home)
 

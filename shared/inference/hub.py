@@ -8,9 +8,12 @@ model is used for beyond the name of that use.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from shared.errors import Misconfigured, ModelUnavailable
 from shared.inference.weights import READY, file_sha256, locked
@@ -18,7 +21,7 @@ from shared.settings import Settings
 
 # Other forms of the same weights, which we never load.
 _OTHER_FORMS = ["*.bin", "*.h5", "*.msgpack", "*.onnx", "*.ot", "onnx/*", "*.pt"]
-_OURS = ".cache/*"  # the client's own notes within a folder
+_HALF, _BLOCK_BYTES, _TIMEOUT_SECONDS = ".half", 1 << 20, 60
 # For listing without a network: (bytes of what is fetched, licence). The hub's own word counts more.
 _KNOWN = {
     "SamLowe/roberta-base-go_emotions": (500_000_000, "MIT"),
@@ -49,11 +52,14 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Offer:
-    """What a place has of a model: bytes to fetch in all, licence as it says, files in order of name."""
+    """What a place has of a model: bytes to fetch in all, licence as it says, files by name.
+
+    Of each file its bytes, and its sha256 where the place names one (large files), else "".
+    """
 
     size_bytes: int
     licence: str
-    files: tuple[str, ...] = ()
+    files: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
 
 def wanted(settings: Settings) -> list[Wanted]:
@@ -101,7 +107,10 @@ def fetch(want: Wanted, cache: Path, place: str | None = None) -> Path:
                 _download(want, folder, place)
             else:
                 _copy(want, _found(want, Path(place).expanduser()), folder)
-            files = sorted(p for p in folder.rglob("*") if p.is_file() and not _note(p, folder))
+            # A half that is left belongs to a file that the place no longer has.
+            for left in folder.rglob(f"*{_HALF}"):
+                left.unlink()
+            files = sorted(p for p in folder.rglob("*") if p.is_file())
             lines = [want.source, *(f"{file_sha256(p)}  {p.relative_to(folder)}" for p in files)]
             (folder / READY).write_text("\n".join(lines))
     return folder
@@ -124,7 +133,7 @@ def offer(want: Wanted, place: str | None = None) -> Offer:
     except Exception as error:  # the hub client raises a dozen unrelated types
         raise _away(want, place, error) from error
     files = {
-        file.rfilename: file.size or 0
+        file.rfilename: (file.size or 0, file.lfs.sha256 if file.lfs else "")
         for file in info.siblings or []
         if (
             any(fnmatch(file.rfilename, p) for p in want.only)
@@ -133,26 +142,58 @@ def offer(want: Wanted, place: str | None = None) -> Offer:
         )
     }
     said = (info.card_data or {}).get("license") if info.card_data else None
-    return Offer(sum(files.values()), said or guess(want).licence, tuple(sorted(files)))
+    return Offer(sum(size for size, _ in files.values()), said or guess(want).licence, files)
 
 
 def _download(want: Wanted, folder: Path, mirror: str | None) -> None:
-    from huggingface_hub import snapshot_download
-
     found = offer(want, mirror)
-    if want.only and not found.files:
-        raise ModelUnavailable(f"{want.repo} has no file like {', '.join(want.only)}")
-    _room(want, found.size_bytes, folder)
-    try:
-        snapshot_download(
-            want.repo,
-            revision=want.revision,
-            endpoint=mirror,
-            local_dir=folder,
-            allow_patterns=list(found.files),
+    if not any(file.endswith((".safetensors", ".gguf")) for file in found.files):
+        raise ModelUnavailable(
+            f"{want.repo} has no {' or '.join(want.only) or '.safetensors'} file"
         )
-    except Exception as error:
-        raise _away(want, mirror, error) from error
+    _room(want, found.size_bytes, folder)
+    for file, (size, sha256) in found.files.items():
+        try:
+            _file(want, file, folder, size, mirror)
+        except (httpx.HTTPError, OSError) as error:
+            raise _away(want, mirror, error) from error
+        if sha256 and file_sha256(folder / file) != sha256:
+            (folder / file).unlink()
+            raise ModelUnavailable(
+                f"{want.repo}: {file} does not have the sha256 that {mirror or 'the hub'} names; it is removed: "
+                "repeat the command"
+            )
+
+
+def _file(want: Wanted, file: str, folder: Path, size: int, mirror: str | None) -> None:
+    """One file, from where its half ends. The hub's own client begins anew (since its version 1)."""
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.utils import build_hf_headers
+
+    target = folder / file
+    if target.exists() and target.stat().st_size == size:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    half = target.with_name(target.name + _HALF)
+    have = half.stat().st_size if half.exists() else 0
+    if have < size or not half.exists():
+        url = hf_hub_url(want.repo, file, revision=want.revision, endpoint=mirror)
+        headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+        headers |= {"Range": f"bytes={have}-"} if have else {}
+        with httpx.stream(
+            "GET", url, headers=headers, follow_redirects=True, timeout=_TIMEOUT_SECONDS
+        ) as answer:
+            answer.raise_for_status()
+            # 200 to a Range: the place knows none, and sends all of it once more.
+            with half.open(
+                "ab" if answer.status_code == httpx.codes.PARTIAL_CONTENT else "wb"
+            ) as out:
+                for block in answer.iter_bytes(_BLOCK_BYTES):
+                    out.write(block)
+    if half.stat().st_size != size:
+        half.unlink()
+        raise OSError(f"{file} has another size than the {size} bytes it was listed with")
+    half.rename(target)
 
 
 def _away(want: Wanted, mirror: str | None, error: Exception) -> ModelUnavailable:
@@ -197,7 +238,7 @@ def _copy(want: Wanted, source: Path, folder: Path) -> None:
     patterns = want.only or ("*",)
     files = {p for pattern in patterns for p in source.rglob(pattern) if p.is_file()}
     if not want.only:
-        files -= {p for form in [*_OTHER_FORMS, _OURS] for p in source.glob(f"**/{form}")}
+        files -= {p for form in [*_OTHER_FORMS, ".cache/*"] for p in source.glob(f"**/{form}")}
     if not any(p.suffix in {".safetensors", ".gguf"} for p in files):
         raise ModelUnavailable(f"{source} holds no {want.only or '.safetensors'} of {want.repo}")
     _room(want, sum(p.stat().st_size for p in files), folder)
@@ -206,10 +247,6 @@ def _copy(want: Wanted, source: Path, folder: Path) -> None:
         if target.exists() and target.stat().st_size == path.stat().st_size:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        half = target.with_name(target.name + ".half")
+        half = target.with_name(target.name + _HALF)
         shutil.copyfile(path, half)
         half.rename(target)
-
-
-def _note(path: Path, folder: Path) -> bool:
-    return path.relative_to(folder).parts[0] == ".cache"
