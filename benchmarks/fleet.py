@@ -53,13 +53,15 @@ class Run:
     live_per_second: float = 0
     kills: bool = False
     lane: str = BACKFILL
+    slower: float = 1
     seen: dict[str, float] = field(default_factory=dict)
 
 
 class Fleet:
     """Processes of ten workers each."""
 
-    def __init__(self, settings: Settings, folder: Path, workers: int) -> None:
+    def __init__(self, settings: Settings, folder: Path, workers: int, slower: float) -> None:
+        self._slower = str(slower)
         self._environment = worker_environment(
             settings, BEYOND_BATCH_REVIEWS="256", BEYOND_LOG_LEVEL="ERROR", OMP_NUM_THREADS="1"
         )
@@ -69,7 +71,7 @@ class Fleet:
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "benchmarks.fleet_worker", str(self._folder)]
         return subprocess.Popen(
-            [*command, str(TOGETHER), f"node{next(self._names)}"], env=self._environment, cwd=ROOT,
+            [*command, str(TOGETHER), f"node{next(self._names)}", self._slower], env=self._environment, cwd=ROOT,
             preexec_fn=die_with_parent,
         )  # fmt: skip
 
@@ -125,7 +127,7 @@ def measured(settings: Settings, connection: Any, run: Run) -> Run:
             for at in range(0, len(made), chunk):
                 store.put(made[at : at + chunk], run.lane)
         run.seen["put_us"] = 1e6 * (usage(connection)["cpu"] - before["cpu"]) / run.backlog
-        fleet = Fleet(settings, folder, run.workers)
+        fleet = Fleet(settings, folder, run.workers, run.slower)
         try:
             while connection.scard("rq:workers") < run.workers:
                 time.sleep(0.1)
@@ -261,10 +263,16 @@ def main() -> None:
     )
     parse.add_argument("--live", type=float, default=0, help="reviews a second beside, for 30 s")
     parse.add_argument("--lane", choices=QUEUES, default=BACKFILL, help="where they wait")
+    parse.add_argument(
+        "--slower",
+        type=float,
+        default=1,
+        help="GPUs by so many times, where the cores here are few",
+    )
     parse.add_argument("--kills", action="store_true", help="ten workers a minute, by SIGKILL")
     options = parse.parse_args()
     print(
-        f"{REVIEWS_A_SECOND:.0f} reviews/s a GPU; {os.cpu_count()} cores here, load {os.getloadavg()[0]:.1f}"
+        f"{REVIEWS_A_SECOND:.0f} reviews/s a GPU, / {options.slower:g}; {os.cpu_count()} cores here, load {os.getloadavg()[0]:.1f}"
     )
     print(
         f"{'':62}{'rev./s':>9}{'of ideal':>10}{'server':>9}{'us/rev.':>9}{'put us':>9}{'worker us':>10}{'scr./1000':>10}"
@@ -275,7 +283,7 @@ def main() -> None:
         connection = broker.connect(settings)
         for workers in options.workers:
             waiting = options.reviews or workers * 1024
-            run = Run(workers, waiting, options.live, options.kills, options.lane)
+            run = Run(workers, waiting, options.live, options.kills, options.lane, options.slower)
             print(row(measured(settings, connection, run)), flush=True)
         broker.release(settings.home)
 

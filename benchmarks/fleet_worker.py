@@ -1,8 +1,8 @@
 """Workers of benchmarks/fleet.py: real claims, leases and settling in threads; a model that sleeps as phi-2 on an H100 would.
 
-    python -m benchmarks.fleet_worker FOLDER WORKERS NAME
+    python -m benchmarks.fleet_worker FOLDER WORKERS NAME SLOWER
 
-A process with WORKERS of them. They wait for FOLDER/go, then note each batch in FOLDER/NAME.jsonl.
+A process with WORKERS of them, whose GPUs are SLOWER times slower. They wait for FOLDER/go, then note each batch in FOLDER/NAME.jsonl.
 Records go to the model and back as the bytes they are: reading and packing them costs a GPU node's
 own cores, which a hundred of them here do not have.
 """
@@ -39,15 +39,16 @@ from workers.batch_worker import BATCH_FUNCTIONS, BatchFunction, BatchWorker
 TOGETHER = 128
 FIXED_SECONDS, EACH_SECONDS = 0.162, 0.00495
 REVIEWS_A_SECOND = TOGETHER / (FIXED_SECONDS + TOGETHER * EACH_SECONDS)
+SLOWER = float(sys.argv[4]) if __name__ == "__main__" else 1.0
 # What an analysis takes on the server (docs/growing.md), less the version in front.
 _ANALYSIS = bytes(random.Random(0).randbytes(150))
 
 
 def gpu_seconds(reviews: int) -> float:
-    """How long one GPU takes for so many reviews, up to 128 at once."""
+    """How long one GPU of this process takes for so many reviews, up to 128 at once."""
     full, rest = divmod(reviews, TOGETHER)
     alone = FIXED_SECONDS + rest * EACH_SECONDS if rest else 0.0
-    return full * (FIXED_SECONDS + TOGETHER * EACH_SECONDS) + alone
+    return SLOWER * (full * (FIXED_SECONDS + TOGETHER * EACH_SECONDS) + alone)
 
 
 class Notes:
