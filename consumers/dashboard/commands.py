@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 import time
 from typing import Any
 
@@ -56,6 +58,8 @@ def dashboard(host: str, port: int, opens: bool) -> None:
             if opens:
                 webbrowser.open(link)
 
+    # The first reader would wait seconds for it; nobody waits for this thread.
+    threading.Thread(target=importlib.import_module, args=("scipy.stats",), daemon=True).start()
     app = create_app(settings, engine, connection, once=once)
     Server(
         uvicorn.Config(

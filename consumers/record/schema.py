@@ -144,7 +144,7 @@ progress = Table(
     Column("updated_at", BigInteger, nullable=False),
 )
 
-# Recurring pain points beyond the closed list of themes (consumers/themes/).
+# Recurring pain points beyond the closed list of themes (consumers/topics/).
 topics = Table(
     "topics",
     derived,

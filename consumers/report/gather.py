@@ -5,20 +5,23 @@ The same record and dates give the same Report. It does not know how it looks.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
-from consumers.record.answers import Interval, Meta, Summary, ThemeDetail
+from consumers.record.answers import Interval, IssueRow, Meta, Summary, ThemeCount, Told
 from consumers.record.filters import Filters
 from consumers.record.periods import Period, period_of
+from consumers.record.queries import issue_page
+from consumers.record.queries_first import inside_period, told
 from consumers.record.queries_summary import summary
-from consumers.record.queries_themes import meta, theme_detail
+from consumers.record.queries_themes import meta
 from consumers.record.rates import rate_ratio
-from consumers.record.schema import reviews
+from consumers.record.schema import issues, reviews
 from consumers.record.scope import Scope
-from consumers.record.sums import sums
+from consumers.record.sums import by_day, sums
 from consumers.report.loved import Loved, loved
 from consumers.topics.rising import Spike, spikes
 from shared.review import NEGATIVE, POSITIVE
@@ -27,6 +30,7 @@ PAINS, QUOTES, EMOTIONS_SHOWN = 5, 2, 8
 # Texts that are read for what customers love: enough to know what is praised most, whatever the
 # period holds. Ids are hashes, so the first of them are a fair draw.
 HAPPY_TEXTS, UNHAPPY_TEXTS = 4000, 2000
+_READ, _SURE = 50, 6  # newest issues of a theme, and the surest of them to quote from
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,22 @@ class EmotionCount:
 
 
 @dataclass(frozen=True)
+class Pain:
+    """A theme that hurts. `trend`: issues by step of the period; `quotes`: of its newest issues, the surest first."""
+
+    count: ThemeCount
+    trend: tuple[int, ...]
+    problem: Told | None
+    quotes: tuple[IssueRow, ...]
+
+
+@dataclass(frozen=True)
 class Report:
     """All that a report says. `texts`: happy and unhappy reviews that were read for `loved`."""
 
     summary: Summary
     period: Period
-    analysed: int
-    pains: tuple[ThemeDetail, ...]
+    pains: tuple[Pain, ...]
     spikes: tuple[Spike, ...]
     loved: tuple[Loved, ...]
     texts: tuple[int, int]
@@ -76,18 +89,35 @@ def gather(
     period = period_of(connection, scope, filters, today)
     filters = filters.but(since=period.since, until=period.until)
     overview = summary(connection, scope, filters, today)
-    pains = [theme.theme for theme in overview.themes if theme.issues][:PAINS]
+    hurting = [count for count in overview.themes if count.issues][:PAINS]
     happy, unhappy = texts(connection, scope, filters, period)
     return Report(
         summary=overview,
         period=period,
-        analysed=overview.reviews - overview.waiting,
-        pains=tuple(theme_detail(connection, scope, theme, filters, today) for theme in pains),
+        pains=tuple(_pain(connection, scope, filters, period, count) for count in hurting),
         spikes=tuple(spikes(connection, scope, period.until, business=filters.business)),
         loved=tuple(loved(happy, [text for _, text in unhappy])),
         texts=(len(happy), len(unhappy)),
-        emotions=tuple(_emotions(connection, scope, filters, period)),
+        emotions=tuple(_emotions(connection, scope, filters, period, overview)),
         known=None if overview.reviews else meta(connection, scope),
+    )
+
+
+def _pain(
+    connection: Connection, scope: Scope, filters: Filters, period: Period, count: ThemeCount
+) -> Pain:
+    trend: Counter[date] = Counter()
+    for row in by_day(connection, scope, filters, period, "theme", count.theme):
+        trend[period.step_of(row.day)] += int(row.amount)
+    inside = [*inside_period(scope, filters, period), issues.c.theme == count.theme]
+    newest = issue_page(connection, scope, filters.but(theme=(count.theme,)), limit=_READ).issues
+    surest = sorted(newest, key=lambda issue: (-(issue.confidence or 0), issue.id))
+    said = {issue.evidence.lower(): issue for issue in reversed(surest)}
+    return Pain(
+        count=count,
+        trend=tuple(trend[step] for step in period.steps()),
+        problem=next(iter(told(connection, inside, issues.c.problem, 1)), None),
+        quotes=tuple(issue for issue in surest if said[issue.evidence.lower()] is issue)[:_SURE],
     )
 
 
@@ -123,21 +153,20 @@ def texts(
 
 
 def _emotions(
-    connection: Connection, scope: Scope, filters: Filters, period: Period
+    connection: Connection, scope: Scope, filters: Filters, period: Period, overview: Summary
 ) -> list[EmotionCount]:
     """The most frequent, most first; "neutral" is the absence of one."""
-    now = sums(connection, scope, filters, period)
     before = sums(connection, scope, filters, period.before)
-    earlier = before.of("emotion")
+    earlier, analysed = before.of("emotion"), overview.reviews - overview.waiting
     return [
         EmotionCount(
             emotion=emotion,
             leaning=_leaning(emotion),
             reviews=count,
-            share=count / now.analysed if now.analysed else 0.0,
-            change=rate_ratio(count, now.analysed, earlier.get(emotion, 0), before.analysed),
+            share=count / analysed if analysed else 0.0,
+            change=rate_ratio(count, analysed, earlier.get(emotion, 0), before.analysed),
         )
-        for emotion, count in now.of("emotion").items()
+        for emotion, count in overview.emotions.items()
         if emotion != "neutral"
     ][:EMOTIONS_SHOWN]
 

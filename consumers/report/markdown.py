@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from consumers.report.gather import Report
-from consumers.report.view import Pain, View, view_of
+from consumers.report.view import PainView, View, view_of
 
 # What CommonMark reads as markup anywhere; `_plain` sees to what begins a line.
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
@@ -51,7 +51,7 @@ def _body(view: View) -> list[str]:
     return out
 
 
-def _pain(pain: Pain) -> str:
+def _pain(pain: PainView) -> str:
     lines = [f"### {pain.title}: {pain.issues}", f"{pain.change}. {_plain(pain.problem)}".strip()]
     lines += [f"> {_plain(quote)}" for quote in pain.quotes]
     return "\n\n".join(lines)

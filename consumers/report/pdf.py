@@ -11,7 +11,7 @@ from datetime import UTC, datetime, time
 
 from consumers.report.gather import Report
 from consumers.report.pdf_page import ACCENT, BAD, GOOD, INK, MIDDLE, RULE, SOFT, Page, shown
-from consumers.report.view import Fact, Feeling, First, Pain, Praise, View, view_of
+from consumers.report.view import Fact, Feeling, First, PainView, Praise, View, view_of
 
 _LEANINGS = {"positive": GOOD, "negative": BAD, "ambiguous": MIDDLE}
 _LACKING = "Signs that this file’s fonts lack are shown as […]; the HTML form has them."
@@ -70,7 +70,7 @@ def _first(page: Page, todo: Sequence[First]) -> None:
         page.ln(0.8)
 
 
-def _pains(page: Page, pains: Sequence[Pain]) -> None:
+def _pains(page: Page, pains: Sequence[PainView]) -> None:
     page.heading("What hurts")
     if not pains:
         page.say("No complaint was found with enough confidence.", 9)
@@ -78,7 +78,7 @@ def _pains(page: Page, pains: Sequence[Pain]) -> None:
         _pain(page, pain)
 
 
-def _pain(page: Page, pain: Pain) -> None:
+def _pain(page: Page, pain: PainView) -> None:
     left, middle, right = page.l_margin + 14, 106.0, 26.0
     change = left + middle + 3
     needed = 5 + 4.5 * (1 + len(pain.quotes))

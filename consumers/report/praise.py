@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
 
 _CLAUSE = re.compile(r"[.!?;:,()\"“”\n]+|\s[-–—]+\s|\bbut\b")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
@@ -47,6 +46,26 @@ _VERY = frozenset(
 )
 _NOT = frozenset(
     "no not never nothing hardly without isn't wasn't aren't weren't ain't nor".split()
+)
+# Neither a thing nor a part of its name: grammar, and verbs that often stand beside praise.
+_OTHER = frozenset(
+    """about above across after again against all almost alone along already also although always
+    among and another any anyone anything anywhere are around became because become been before behind
+    being below beside besides between beyond both but can cannot could did does doing don done down
+    during each either else enough even ever every everyone everywhere few for from further had has have having
+    hence her here hers him his how however into its itself just last least less like made many may maybe
+    meanwhile might mine more moreover most mostly much must myself namely neither never nevertheless next nobody
+    none nor not now nowhere off often once one only onto other others otherwise our ours out over own per
+    perhaps please quite rather really same see seem seemed seems several she should since some somehow
+    someone something sometimes somewhere still such than that the their theirs them then there therefore
+    these they this those though through throughout thus together too toward towards under until upon use
+    used using very via was well were what whatever when whenever where whereas wherever whether which
+    while who whoever whole whom whose why will with within without would yet you your yours
+    two three four five six ten able came come enjoyed get gets getting given going got know let liked
+    little look looked looking lots love loved make makes making need needed non overall priced prepared quality
+    recommend run said saw say served stayed super sure take things think thought today tonight took tried
+    try trying want wanted went wish worth yes cooked located decorated seasoned flavored sized
+    considering compared thanks thank big small old new long lot hot cold different busy local real""".split()
 )
 _LOOK_BACK = 3
 
@@ -88,20 +107,7 @@ def _names(word: str) -> bool:
     return (
         len(word) > 2
         and "'" not in word
-        and word not in _other_words()
+        and word not in _OTHER
         and word not in PRAISE
         and not word.endswith("ly")
     )
-
-
-@cache
-def _other_words() -> frozenset[str]:
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-    more = """able came come did don enjoyed even ever get gets getting going got just know let like
-    liked look looked looking love loved make makes making maybe need needed non overall priced prepared
-    quality really recommend said saw say seemed served stayed super sure take things think thought
-    today tonight took tried try trying used want wanted went wish worth yes yet use using lots
-    run cooked located decorated seasoned flavored sized given considering compared thanks thank
-    little big small old new long lot hot cold different busy local looking real whole"""
-    return frozenset(ENGLISH_STOP_WORDS) | frozenset(more.split())

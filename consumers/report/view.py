@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consumers.record.answers import Point, ThemeDetail
+from consumers.record.answers import Point
 from consumers.report import words
 from consumers.report.draw import grouped
-from consumers.report.gather import QUOTES, Report
+from consumers.report.gather import QUOTES, Pain, Report
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class First:
 
 
 @dataclass(frozen=True)
-class Pain:
+class PainView:
     """One pain point.
 
     `way`: "up" or "down" where the change is clear, else ""; `trend`: at most 15 sums.
@@ -80,7 +80,7 @@ class View:
     legend: str
     rising: tuple[str, ...]
     first: tuple[First, ...]
-    pains: tuple[Pain, ...]
+    pains: tuple[PainView, ...]
     loved: tuple[Praise, ...]
     emotions: tuple[Feeling, ...]
     method: tuple[str, ...]
@@ -108,14 +108,14 @@ def view_of(report: Report) -> View:
             for one in told.first[:FIRST_SHOWN]
         ),
         pains=tuple(
-            Pain(
+            PainView(
                 title=words.title(pain.count.theme),
                 issues=words.number(pain.count.issues),
                 change=words.count_change(pain.count.change),
                 way={1: "up", 0: "", -1: "down"}[words.clear(pain.count.change)],
                 problem=words.problem(pain),
                 quotes=_quotes(pain),
-                trend=tuple(grouped([point.issues for point in pain.trend])),
+                trend=tuple(grouped(pain.trend)),
             )
             for pain in report.pains
         ),
@@ -154,7 +154,7 @@ def _step(step: str, joined: int) -> str:
     return f"a {step}" if joined == 1 else f"in {joined} {step}s"
 
 
-def _quotes(pain: ThemeDetail) -> tuple[str, ...]:
+def _quotes(pain: Pain) -> tuple[str, ...]:
     """Of the most confident ones those that are neither too short to say something nor too long."""
     said = [issue.evidence for issue in pain.quotes]
     said.sort(key=lambda text: (abs(len(text) - _QUOTE_CHARS), text))

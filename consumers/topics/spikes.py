@@ -120,25 +120,40 @@ def _dispersions(series: Sequence[Series]) -> list[float]:
 
 def _test(one: Series, alpha: float) -> tuple[float, float]:
     """Expected count of the current period by the earlier ones, and the p-value of as many or more."""
-    from scipy.stats import betabinom, binom
-
     before, reviews = sum(one.counts), sum(one.reviews)
     expected = before * one.current_reviews / reviews
-    total, share = before + one.current, one.current_reviews / (reviews + one.current_reviews)
     if alpha == 0:
-        return expected, float(binom.sf(one.current - 1, total, share))
+        share = one.current_reviews / (reviews + one.current_reviews)
+        return expected, _binomial_tail(one.current, before + one.current, share)
     # Each period brings 1/alpha to the shape, weighed by its reviews.
     usual = reviews / sum(1 for count in one.reviews if count > 0)
-    shape = one.current_reviews / usual / alpha
-    return expected, float(betabinom.sf(one.current - 1, total, shape, reviews / usual / alpha))
+    shapes = one.current_reviews / usual / alpha, reviews / usual / alpha
+    return expected, _beta_binomial_tail(one.current, before + one.current, *shapes)
+
+
+def _binomial_tail(least: int, total: int, share: float) -> float:
+    """P(X >= least) of a binomial count."""
+    from scipy.special import betainc
+
+    return float(betainc(least, total - least + 1, share)) if least else 1.0
+
+
+def _beta_binomial_tail(least: int, total: int, a: float, b: float) -> float:
+    """P(X >= least) of a beta-binomial count with shapes a and b."""
+    from scipy.special import betaln, gammaln
+
+    k = np.arange(least, total + 1)
+    ways = gammaln(total + 1) - gammaln(k + 1) - gammaln(total - k + 1)
+    return float(min(1.0, np.exp(ways + betaln(k + a, total - k + b) - betaln(a, b)).sum()))
 
 
 def _benjamini_hochberg(p: Sequence[float]) -> list[float]:
-    if not p:
-        return []
-    from scipy.stats import false_discovery_control
-
-    return [float(q) for q in false_discovery_control(np.clip(p, 0, 1), method="bh")]
+    """q-values: p times tests over rank, made to rise with p."""
+    order = np.argsort(p, kind="stable")[::-1]
+    ranks = np.arange(len(p), 0, -1)
+    out = np.empty(len(p))
+    out[order] = np.minimum.accumulate(np.array(p)[order] * len(p) / ranks)
+    return [min(1.0, float(q)) for q in out]
 
 
 def _short(p: float) -> str:

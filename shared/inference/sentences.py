@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 from transformers import AutoModel, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 _BATCH = 64
 
@@ -24,6 +25,7 @@ class Sentences:
     """
 
     def __init__(self, base: Path) -> None:
+        disable_progress_bar()  # of loading the weights, half a second
         self._tokenizer = AutoTokenizer.from_pretrained(str(base))
         self._model = AutoModel.from_pretrained(str(base)).eval()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from consumers.topics.run import run
 from consumers.topics.tables import Topic
 from shared.inference.sentences import Sentences
 from shared.inference.weights import fetch_wheel
-from tests.conftest import CACHE
+from tests.conftest import CACHE, wait_until
 from tests.consumers.record.conftest import (  # noqa: F401
     database,
     postgresql,
@@ -199,3 +200,20 @@ def test_the_command_prints_what_it_stored(processes, settings):
         kept = {row.id: row.size for row in connection.execute(select(topics))}
     assert {p["id"]: p["issues"] for p in printed} == kept and len(kept) >= 2
     assert "rude" in processes.run("topics").stdout
+
+
+def test_it_runs_again_until_it_is_stopped(processes, settings):
+    engine = open_database(settings)
+    plant(engine, "late", 30)
+    process = processes.beyond("topics", "--every", "0.01")
+
+    def sizes() -> list[int]:
+        with engine.connect() as connection:
+            return list(connection.scalars(select(topics.c.size)))
+
+    assert wait_until(lambda: bool(sizes()))
+    before = sum(sizes())
+    plant(engine, "late", 30, seed=1)
+    assert wait_until(lambda: sum(sizes()) > before)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
