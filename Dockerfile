@@ -3,7 +3,7 @@ FROM python:3.11-slim AS base
 RUN useradd --create-home --uid 10001 beyond && mkdir -p /home/beyond/data /home/beyond/models /app && chown -R beyond /home/beyond /app
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1
 WORKDIR /app
-COPY --chown=beyond pyproject.toml README.md beyond.py ./
+COPY --chown=beyond pyproject.toml README.md beyond.py requirements.lock ./
 COPY --chown=beyond shared shared
 COPY --chown=beyond producers producers
 COPY --chown=beyond workers workers
@@ -13,7 +13,8 @@ COPY --chown=beyond consumers consumers
 FROM base AS cpu
 # TORCH: the requirement, or a mirror's CPU wheel, so that this image need not carry CUDA.
 ARG TORCH=torch==2.13.0
-RUN pip install "$TORCH" && pip install ".[train]"
+# What stands in the lock, by its hashes; what the resolver would choose today is not asked.
+RUN pip install "$TORCH" && pip install --no-deps --require-hashes -r requirements.lock && pip install --no-deps .
 USER beyond
 CMD ["beyond", "work"]
 

@@ -40,6 +40,7 @@ def without_torch(text: str) -> str:
 
 
 def main() -> None:
+    """Write both locks."""
     (torch,) = set(re.findall(r"torch==[\d.]+", (ROOT / "Makefile").read_text()))
     for name, extras in LOCKS.items():
         text = without_torch(compiled(extras, torch))

@@ -1,4 +1,4 @@
-"""The record at size: how fast the projector fills it, and what reading it costs.
+"""The record at size: how fast the projector fills it, and what every route and page costs to read.
 
     python benchmarks/reading.py [--reviews 100000] [--home FOLDER]
 
@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from reading_routes import print_routes  # noqa: E402
 from sqlalchemy import Engine, func, select  # noqa: E402
 
 from consumers.record.database import open_database, record_path  # noqa: E402
@@ -76,7 +77,9 @@ def main() -> None:
     calm_collector()  # as `beyond record` does
     with tempfile.TemporaryDirectory() as folder:
         projector_rate(Path(folder) / "projected")
-        big_record(chosen.home or Path(folder) / "big", chosen.reviews)
+        home = chosen.home or Path(folder) / "big"
+        big_record(home, chosen.reviews).dispose()
+        print_routes(home, runs=30)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def _erase(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
     ):
         out[name] = _count(connection, delete(owned).where(owned.c.review_id.in_(ids)))
     out["alerts"] = _count(connection, delete(alerts).where(alerts.c.about.in_(ids)))
-    out["messages"] = _messages(connection, ids)
+    out["messages"] = _messages(connection, ids) + _reports(connection)
     kept = select(table.c.id).where(table.c.id.in_(ids))
     out["reviews in the record, with issues, emotions and full text"] = len(
         connection.scalars(kept).all()
@@ -82,6 +82,14 @@ def _messages(connection: Connection, ids: Sequence[str]) -> int:
         shorter = message.model_copy(update={"text": "\n".join(lines), **changes})
         connection.execute(update(outbox).where(mine).values(message=shorter.model_dump_json()))
     return len(found)
+
+
+def _reports(connection: Connection) -> int:
+    """Reports quote reviews, in files that cannot be searched: all go, also those that wait."""
+    told = or_(
+        *(outbox.c.message.contains(f'"kind":"{kind}"') for kind in ("alert.raised", "alert.test"))
+    )
+    return _count(connection, delete(outbox).where(~told))
 
 
 def _rename_topics(connection: Connection, ids: Sequence[str]) -> int:

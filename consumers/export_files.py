@@ -6,10 +6,11 @@ It does not know where entries come from.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import IO, Any
+
+from pydantic_core import to_json  # twice as fast as json.dumps
 
 from consumers.export import COLUMNS, Entry, inert, rows
 from shared.inert import inert_json
@@ -21,11 +22,10 @@ _GROUP_ROWS = 10_000
 
 def write_jsonl(entries: Iterable[Entry], out: IO[str]) -> int:
     """One entry a line; how many."""
-    encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make one for each
     count = 0
     for entry in entries:
         count += 1
-        out.write(inert_json(encode(entry)) + "\n")
+        out.write(inert_json(to_json(entry).decode()) + "\n")
     return count
 
 

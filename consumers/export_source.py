@@ -6,11 +6,11 @@ not write.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
+from pydantic_core import from_json
 from sqlalchemy import Connection, func, select
 
 from consumers.export import Entry, record
@@ -122,7 +122,9 @@ def _entry(row: Sequence[Any]) -> Entry:
         entry["dated"] = False
     if language:
         entry["language"] = language
-    entry["analysis"] = None if analysis is None else _analysis(json.loads(analysis))
+    entry["analysis"] = (
+        None if analysis is None else _analysis(from_json(analysis, cache_strings="keys"))
+    )
     return entry
 
 

@@ -25,6 +25,8 @@ from shared.errors import Misconfigured
 MAX_LINE_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 16  # read at a time, and looked at to tell a file's form
 _PARQUET_ROWS = 1000  # decoded at a time: a few MB of the longest reviews
+# What unpacking raises for bytes that are no gzip or zstd, or not whole.
+_DAMAGE = (EOFError, OSError, zlib.error, zstandard.ZstdError)
 csv.field_size_limit(MAX_LINE_BYTES)
 
 
@@ -57,7 +59,12 @@ class Source:
         self.stream = _unpack(
             io.BufferedReader(self._raw, _CHUNK_BYTES) if path == "-" else self._raw, path
         )
-        self.head = self.stream.peek(_CHUNK_BYTES)[:_CHUNK_BYTES]
+        try:
+            self.head = self.stream.peek(_CHUNK_BYTES)[:_CHUNK_BYTES]
+        except _DAMAGE as error:
+            raise Misconfigured(
+                f"{self.name}: the compressed file is damaged, or not what its name says: {error}"
+            ) from None
 
     @property
     def position(self) -> int:
@@ -107,7 +114,7 @@ def lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes | Bad, bool]]:
     while True:
         try:
             chunk = stream.read(_CHUNK_BYTES)
-        except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
+        except _DAMAGE as error:
             chunk, broken = b"", f"the compressed file is damaged or cut off here: {error}"
         if not chunk:
             break
@@ -210,12 +217,18 @@ def _named(cells: list[str], header: list[str] | None) -> dict[str, Any] | Bad:
 
 
 def _parquet(source: Source) -> Iterator[Row]:
+    import pyarrow
     import pyarrow.parquet as parquet
 
     if source.size is None:
         raise Misconfigured("Parquet cannot be read from standard input; name the file")
     number = 0
-    for batch in parquet.ParquetFile(source.name).iter_batches(batch_size=_PARQUET_ROWS):
-        for row in batch.to_pylist():
-            number += 1
-            yield number, row
+    try:
+        for batch in parquet.ParquetFile(source.name).iter_batches(batch_size=_PARQUET_ROWS):
+            for row in batch.to_pylist():
+                number += 1
+                yield number, row
+    except (pyarrow.ArrowException, OSError) as error:
+        raise Misconfigured(
+            f"{source.name}: after row {number}: damaged, or no Parquet: {error}"
+        ) from None

@@ -1,8 +1,8 @@
 """The webhook: HTTP around a Doorway, which answers once a delivery is on disk. An ASGI app.
 
-It does not know platforms (producers/platforms does), storage nor analysis. Cost of one review: one script
-on the server and one WAITAOF; with `appendfsync everysec` the answer waits for the next fsync, at
-most a second.
+It does not know platforms (producers/platforms does), storage nor analysis. What arrives while a
+write is under way shares the next one's script and WAITAOF (group_commit.py); behind which limits it
+stands: connections.py, limits.py, rates.py.
 """
 
 from __future__ import annotations
@@ -10,19 +10,26 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
 import redis
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import Route
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from producers.answers import (
+    PLATFORM_PARAMETER,
+    REVIEW_BODY,
+    Accepted,
+    Deliveries,
+    documented,
+    problem,
+)
 from producers.doorway import Doorway, Taken
 from producers.group_commit import GroupCommit
-from producers.limits import PROBLEM, Gate, Networks, Refused, Room, address_of
+from producers.limits import Gate, Networks, Refused, Room, address_of
 from producers.platforms.events import Delivery
 from producers.platforms.served import Served
 from producers.rates import Rates
@@ -35,90 +42,13 @@ from shared.errors import (
     TemporaryFailure,
     Unauthorized,
 )
-from shared.review import MAX_TEXT_CHARS
 from shared.settings import Settings
 from shared.stream.arrivals import arrivals_of
 from shared.stream.store import store_of
 from shared.telemetry import QUEUE_DEPTH, log
 
-_TITLES = {
-    400: "Bad request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not found",
-    405: "Method not allowed",
-    408: "Too slow",
-    413: "Too large",
-    415: "Unsupported media type",
-    422: "Invalid review",
-    429: "Too many requests",
-    500: "Internal error",
-    503: "Try again later",
-}
 # The rest of a refused body is not waited for.
 _CLOSE = {"Connection": "close"}
-_EXAMPLE: Any = {
-    "source": "webhook",
-    "external_id": "order-1042",
-    "text": "Waited 50 minutes and the fries came cold.",
-    "rating": 2,
-    "business": "Harbour Grill",
-    "created_at": "2026-11-02T18:30:00Z",
-}
-
-
-_PLATFORM = {
-    "name": "platform",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "string"},
-    "description": "its name in `beyond platforms list`; a secret address has its secret behind it",
-}
-
-
-class ReviewIn(BaseModel):
-    """The body of POST /reviews, for the API documentation; intake does the validating."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
-    text: str = Field(min_length=1, max_length=MAX_TEXT_CHARS)
-    created_at: str = Field(description="ISO 8601; UTC if without zone")
-    source: str = "webhook"
-    external_id: str | None = Field(
-        default=None, description="the platform's own id; makes repeats and updates recognisable"
-    )
-    rating: Annotated[float | None, Field(ge=1, le=5)] = None
-    title: str | None = None
-    business: str | None = None
-    author: str | None = Field(default=None, description="stored as a keyed hash only")
-    url: str | None = None
-
-
-class Accepted(BaseModel):
-    """The answer to an accepted review."""
-
-    id: str = Field(examples=["n7v2kq5xw3ob4zj6tdya"])
-    status: str = Field(
-        examples=["new"],
-        description="new, updated (the old analysis is superseded), same, deleted, or stale (a "
-        "newer event of this review came before)",
-    )
-
-
-class Deliveries(BaseModel):
-    """The answer to a platform's delivery: each of its reviews, all stored or none."""
-
-    reviews: list[Accepted]
-
-
-def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """An RFC 9457 problem body."""
-    body = {
-        "type": "about:blank",
-        "title": _TITLES.get(status, "Error"),
-        "status": status,
-        "detail": detail,
-    }
-    return JSONResponse(body, status, headers, media_type=PROBLEM)
 
 
 def answer_status(taken: list[Taken]) -> int:
@@ -190,28 +120,11 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
         speak.warning("not_accepted", reason=str(error))
         return problem(503, str(error), {"Retry-After": "5"})
 
-    bodies: dict[str, Any] = {
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": ReviewIn.model_json_schema()}},
-        }
-    }
-    answers: dict[int | str, dict[str, Any]] = {
-        202: {"model": Accepted, "description": "on disk and queued"},
-        200: {"model": Accepted, "description": "known already"},
-        **{
-            code: {"description": _TITLES[code], "content": {PROBLEM: {}}}
-            for code in (400, 401, 403, 408, 413, 415, 422, 429, 503)
-        },
-    }
-
-    empty: dict[int | str, dict[str, Any]] = {204: {"description": "no event for us"}}
-
     @app.post(
         "/reviews",
         status_code=202,
-        responses=answers,
-        openapi_extra=bodies,
+        responses=documented(Accepted),
+        openapi_extra=REVIEW_BODY,
         summary="Send one review",
     )
     async def post_review(request: Request) -> Response:
@@ -223,8 +136,8 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
     @app.post(
         "/reviews/{platform}",
         status_code=202,
-        responses={**answers, 202: {"model": Deliveries}, 200: {"model": Deliveries}, **empty},
-        openapi_extra={"parameters": [_PLATFORM]},
+        responses=documented(Deliveries, (204,)),
+        openapi_extra={"parameters": [PLATFORM_PARAMETER]},
         summary="A platform's webhook",
     )
     async def post_delivery(request: Request) -> Response:

@@ -18,44 +18,44 @@ _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u0
 _TAGS = {0xE0000 + code: chr(code) for code in range(0x20, 0x7F)}
 # Cyrillic and Greek letters that look like Latin ones.
 _LOOKALIKES = str.maketrans("АВЕЅІЈКМНОРСТХаеѕіјорсухԁһαερο", "ABESIJKMHOPCTXaesijopcyxdhaepo")
-_MIXED = re.compile(r"(?=\w*[A-Za-z])(?=\w*[\u0400-\u04ff])\w{3,}")
+_MIXED = re.compile(r"\b(?=\w{0,40}[A-Za-z])(?=\w{0,40}[\u0400-\u04ff])\w{3}")
 _LEET = str.maketrans("013457@$", "oieastas")
 
 _ORDERS = (
     r"\b(?:ignor(?:e|ing)|disregard|forget|overrides?|obey)\b.{0,40}?"
     r"\b(?:instructions?|prompts?|rules|guidelines|everything you|the above|what it says)\b",
-    r"\b(?:new task\s*:|override code|debug mode|policy update|developer message)",
+    r"\b(?:new task\s{0,3}:|override code|debug mode|policy update|developer message)",
     r"\bsystem (?:prompt|note|message)\b",
     r"\bfrom now on (?:reply|answer|write|say|all problems)\b",
     r"\bthe following is from the company\b|\bthis is the owner speaking\b",
     r"\byou are (?:now (?!stuck|able|going)\w+ and|an? (?:ai|assistant|language model|pirate))\b",
     r"\byou are obliged to answer\b|\bas (?:an ai|the developer of)\b|\bdear ai\b",
     r"\b(?:if|as) you are a language model\b",
-    r"(?:^|[\n{<])\s*(?:system|assistant|user|human|model|developer|tool result)\s*:\s",
-    r"\b(?:system|assistant)\s*:\s",
+    r"(?:^|[\n{<])[ \t]{0,9}(?:system|assistant|user|human|model|developer|tool result)\s{0,3}:\s",
+    r"\b(?:system|assistant)\s{0,3}:\s",
     r"\byour (?:system prompt|prompt|instructions|guidelines)\b|\binstructions into\b",
     r"\bin your reply that\b|\byour (?:answer|reply) (?:will contain|must|is the)\b",
     r"\bthe (?:correct|required) (?:theme|problem|reply|answer)\b|\bthe api key\b",
-    r"\b(?:write|print|output|answer|reply|respond|say it|echo)\s+(?:with\s+|back\s+)?"
+    r"\b(?:write|print|output|answer|reply|respond|say it|echo)\s{1,3}(?:with\s{1,3}|back\s{1,3})?"
     r"(?:only|exactly|(?:the|a) (?:single )?(?:word|text|poem)\b|in one word|in public)",
     r"\b(?:repeat|print|list|summarise|translate) (?:the words|everything between|all reviews|your)\b",
-    r"\b(?:write|answer|output|print|reply|say)\s*(?:that\s*)?:?\s+['\"“‘«]?(?-i:[A-Z][A-Z0-9-]{3,})\b",
+    r"\b(?:write|answer|output|print|reply|say)\s{0,3}(?:that\s{0,3})?:?\s{1,3}['\"“‘«]?(?-i:[A-Z][A-Z0-9-]{3,})\b",
     r"\b(?:say|state|confirm|write|promise) (?:that|here|the code|the text|the sentence)\b.{0,40}?"
     r"\b(?:every|public|money|closed|inspector|poisoned)\b",
     r"\b(?:say|write) ['\"“‘][^'\"”’]{3,60}['\"”’](?: exactly| now|\.|\n|$)",
     r"\b(?:decode|rot13|base64|read backwards|pig ?latin)\b|\bdo so now\b|\bsay that sentence\b",
-    r"(?:^|[.!?]\s+)promise to (?:pay|refund|give|compensate)\b|\bsay it now\b|\breaders of this reply\b",
+    r"(?:^|[.!?]\s{1,3})promise to (?:pay|refund|give|compensate)\b|\bsay it now\b|\breaders of this reply\b",
     r"\b(?:put|add|place)\b.{0,60}?\b(?:in(?:to)?|to) (?:the|your|every) (?:action|output|evidence|field)",
 )
 _FORMS = (
-    r"<\|?/?\s*(?:im_|endof|start_of|end_of|system|sys\b|inst|assistant|instruction|review)",
-    r"\[/?(?:INST|assistant)\b|<</?SYS|</?s>|###\s*(?:instruction|system|response)",
-    r"<<<|>>>|›››|‹‹‹|```|\"\"\"|\"role\"\s*:|\]\]>|-{3,}\s*(?:begin|end) of",
-    r"(?:^|[*.;] ?)\s*(?:\d\. )?(?:evidence|theme|problem|action|acción|aktion|urgency|flags|adapter)"
-    r"\**\s*[:=：]",
-    r"[-=\[*\x22] ?end of (?:review|data|document)\b|\A\s*none\s*\Z",
+    r"<\|?/?\s{0,3}(?:im_|endof|start_of|end_of|system|sys\b|inst|assistant|instruction|review)",
+    r"\[/?(?:INST|assistant)\b|<</?SYS|</?s>|###\s{0,3}(?:instruction|system|response)",
+    r"<<<|>>>|›››|‹‹‹|```|\"\"\"|\"role\"\s{0,3}:|\]\]>|---\s{0,3}(?:begin|end) of",
+    r"(?:^|[*.;])[ \t]{0,9}(?:\d\. )?(?:evidence|theme|problem|action|acción|aktion|urgency|flags|adapter)"
+    r"\*{0,3}\s{0,3}[:=：]",
+    r"[-=\[*\x22] ?end of (?:review|data|document)\b|\A\s{0,9}none\s{0,9}\Z",
     r"(?:&#\d+;){3,}|%[0-9a-f]{2}%[0-9a-f]{2}%|\\u00|(?:[.-]{2,5} ){3,}|\b[01]{8} [01]{8}\b",
-    r"<script|<iframe|onerror\s*=|onload\s*=|javascript:|<!--|\{\{|\$\{|<%=|!\[[^\]]*\]\(",
+    r"<script|<iframe|onerror\s{0,3}=|onload\s{0,3}=|javascript:|<!--|\{\{|\$\{|<%=|!\[[^\]]*\]\(",
     r"(?:\b[a-z] {1,2}){8,}",
 )
 _FOREIGN = (
@@ -68,7 +68,7 @@ _FOREIGN = (
     r"忽略.{0,10}(?:指令|指示|说明)|只写|無視して|とだけ書|무시하고|라고만",
     r"تجاهل.{0,20}(?:التعليمات|تعليمات)|اكتب فقط|अनदेखा|केवल .{0,12} लिखो",
     r"bỏ qua .{0,20}(?:chỉ dẫn|hướng dẫn)|chỉ viết",
-    r"système\s*:|instrucción del sistema|sistema\s*:",
+    r"système\s{0,3}:|instrucción del sistema|sistema\s{0,3}:",
 )
 _PATTERNS = tuple(
     re.compile("|".join(parts), flags)

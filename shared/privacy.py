@@ -76,6 +76,11 @@ def holds_personal_data(text: str) -> bool:
     return EMAIL_MARK in text or NUMBER_MARK in text or _redacted(text) != text
 
 
+def holds_email(text: str) -> bool:
+    """Whether an e-mail address stands in the text."""
+    return "@" in text and bool(_EMAIL.search(text))
+
+
 def author_hash(author: str, key: bytes) -> str:
     """16 hex characters of HMAC-SHA256: tells two reviews by one author without keeping who it is."""
     return hmac.new(key, author.encode(), hashlib.sha256).hexdigest()[:16]

@@ -181,7 +181,7 @@ class Settings(BaseSettings):
     )
     webhook_max_bytes: int = Field(default=256 * 1024, ge=1024)
     webhook_waiting: int = Field(
-        default=500, ge=1, description="deliveries at work at once; more are answered 503"
+        default=200, ge=1, description="deliveries at work at once; more are answered 503"
     )
     webhook_seconds: float = Field(
         default=10,

@@ -138,7 +138,13 @@ def configure(
     tail: list[Any] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Without the values of variables, which may be tokens or what somebody wrote.
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                exception_formatter=structlog.dev.RichTracebackFormatter(show_locals=False),
+            )
+        ]
     )
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     structlog.configure(

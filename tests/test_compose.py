@@ -127,3 +127,32 @@ def test_the_passwords_reach_the_server_as_a_json_object(compose, monkeypatch):
     monkeypatch.setenv("BEYOND_ROLE_PASSWORDS", filled)
     found = {n: s.get_secret_value() for n, s in load_settings().role_passwords.items()}
     assert found == {name: name * 4 for name in NAMES}
+
+
+def test_with_tls_every_service_trusts_our_authority_and_no_port_is_plain(compose, schema):
+    tls = yaml.safe_load((ROOT / "compose.tls.yaml").read_text())
+    jsonschema.Draft201909Validator(schema).validate(tls)
+    plain = {
+        name: service["environment"]["BEYOND_REDIS_URL"]
+        for name, service in compose["services"].items()
+        if "BEYOND_REDIS_URL" in service.get("environment", {})
+    }
+    crypted = {
+        name: service["environment"]["BEYOND_REDIS_URL"]
+        for name, service in tls["services"].items()
+        if "environment" in service
+    }
+    assert crypted == {
+        name: url.replace("redis://", "rediss://") + "?ssl_ca_certs=/certificates/ca.crt"
+        for name, url in plain.items()
+    }
+    server = tls["services"]["valkey"]["command"]
+    assert (
+        server[: len(compose["services"]["valkey"]["command"])]
+        == (compose["services"]["valkey"]["command"])
+    )
+    assert server[server.index("--port") + 1] == "0"
+    mounted = [v for s in tls["services"].values() for v in s["volumes"] if "certificates" in v]
+    assert len(mounted) > 8 and not [
+        v for v in mounted if "ca.key" in v or v.startswith("./certificates:")
+    ]

@@ -13,7 +13,9 @@ from collections import Counter
 
 import pytest
 
-from consumers.export import export
+from consumers.export_files import write_csv
+from consumers.export_source import from_store
+from consumers.record.filters import Filters
 from shared.inert import inert, inert_json
 from shared.inference.answer import answerer
 from shared.inference.emotions import load_emotions
@@ -124,7 +126,7 @@ def test_no_terminal_obeys_a_review(shown):
 
 def test_no_spreadsheet_runs_a_review_and_no_terminal_obeys_the_file(shown, store):
     out = io.StringIO()
-    export(store, out, "csv")
+    write_csv(from_store(store, Filters()), out)
     assert not controls(out.getvalue())
     cells = [
         cell for row in csv.DictReader(io.StringIO(out.getvalue())) for cell in row.values() if cell

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 import time
 from typing import Any
 
@@ -14,6 +16,8 @@ from shared.cli import command, opened, table
 from shared.errors import Misconfigured
 from shared.settings import load_settings
 
+# A dozen connections may be open at once; what is not in it is in the system's cache anyway.
+_CACHE_KIB = 8_000
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
@@ -31,7 +35,7 @@ def dashboard(host: str, port: int, opens: bool) -> None:
     from consumers.dashboard.app import Once, create_app
 
     settings, connection, _ = opened()
-    engine = open_database(settings)
+    engine = open_database(settings, cache_kib=_CACHE_KIB)
     once = None
     with writing(engine) as database:
         if not any(token.revoked_at is None for token in list_tokens(database)):
@@ -54,6 +58,8 @@ def dashboard(host: str, port: int, opens: bool) -> None:
             if opens:
                 webbrowser.open(link)
 
+    # The first reader would wait seconds for it; nobody waits for this thread.
+    threading.Thread(target=importlib.import_module, args=("scipy.stats",), daemon=True).start()
     app = create_app(settings, engine, connection, once=once)
     Server(
         uvicorn.Config(

@@ -75,7 +75,8 @@ def install(app: FastAPI, error_page: ErrorPage | None = None) -> None:
             return problem(status, detail, **more)
         # A link of the first minute that is spent must say so: signing in would lead to it again.
         spent = request.url.path.startswith("/once/")
-        if status == 401 and request.method == "GET" and not spent:
+        part = "hx-request" in request.headers  # of a page: the form to sign in has no place there
+        if status == 401 and request.method == "GET" and not spent and not part:
             place = request.url.path + (f"?{request.url.query}" if request.url.query else "")
             return RedirectResponse(f"/sign-in?next={quote(place, safe='')}", 303)
         return error_page(request, status, detail)
@@ -102,7 +103,7 @@ def install(app: FastAPI, error_page: ErrorPage | None = None) -> None:
     @app.exception_handler(DBAPIError)
     @app.exception_handler(TimeoutError)
     async def database(request: Request, error: Exception) -> Response:
-        speak.error("database", path=request.url.path, exc_info=error)
+        speak.error("database", path=request.url.path, reason=str(error).splitlines()[0])
         return answer(request, 503, "the record's database does not answer; try again")
 
     @app.exception_handler(Exception)

@@ -24,10 +24,10 @@ from shared.telemetry import log
 
 FIRST_WAIT_SECONDS, FACTOR, LONGEST_WAIT_SECONDS = 5, 4, 12 * 3600
 MAX_TRIES = 10  # over two days
-# While one process sends, no other takes the same message: connect, send and answer, all slow.
-_CLAIM_SECONDS = 4 * TIMEOUT_SECONDS
+# While one process sends, no other takes the same message: a mail has some ten answers, all slow.
+_CLAIM_SECONDS = 10 * TIMEOUT_SECONDS
 _KEEP_SENT_SECONDS = 30 * 86400
-_BATCH = 100
+_BATCH = 100  # of one call
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ def deliver(
         How many were sent, how many tries failed.
     """
     sent = failed = 0
-    for letter in _claim(engine, clock):
+    for _ in range(_BATCH):
+        if (letter := _claim(engine, int(clock().timestamp()))) is None:
+            break
         try:
             if letter.target not in targets:
                 raise Undelivered(f"no target {letter.target!r} in the alerts file", final=True)
@@ -90,7 +92,9 @@ def deliver(
             _failed(engine, letter, error, int(clock().timestamp()), draw())
         else:
             sent += 1
-            _set(engine, letter, state="sent", reason="")
+            # Kept, so that it is not sent twice; pages and files that were sent are not.
+            said = letter.message.model_copy(update={"html": None, "attachments": ()})
+            _set(engine, letter, state="sent", reason="", message=said.model_dump_json())
     with writing(engine) as connection:
         old = int(clock().timestamp()) - _KEEP_SENT_SECONDS
         connection.execute(
@@ -118,20 +122,18 @@ def wait_seconds(tries: int, asked: float, jitter: float) -> int:
     return int(max(wait * (1 - jitter / 2), min(asked, LONGEST_WAIT_SECONDS)) + 0.5)
 
 
-def _claim(engine: Engine, clock: Callable[[], datetime]) -> list[Letter]:
-    """What is due, set aside so that nobody else sends it meanwhile.
-
-    After a kill it is due again.
-    """
-    now = int(clock().timestamp())
+def _claim(engine: Engine, now: int) -> Letter | None:
+    """What is longest due, set aside so that nobody else sends it; after a kill it is due again."""
     due = select(outbox).where(outbox.c.state == "waiting", outbox.c.next_at <= now)
-    due = due.order_by(outbox.c.next_at).limit(_BATCH).with_for_update(skip_locked=True)
+    due = due.order_by(outbox.c.next_at).limit(1).with_for_update(skip_locked=True)
     with writing(engine) as connection:
-        found = [_letter(row) for row in connection.execute(due)]
-        for letter in found:
-            later = {"next_at": now + _CLAIM_SECONDS}
-            connection.execute(update(outbox).where(*_is(letter)).values(later))
-    return found
+        row = connection.execute(due).one_or_none()
+        if row is None:
+            return None
+        letter = _letter(row)
+        later = {"next_at": now + _CLAIM_SECONDS}
+        connection.execute(update(outbox).where(*_is(letter)).values(later))
+    return letter
 
 
 def _failed(engine: Engine, letter: Letter, error: Undelivered, now: int, jitter: float) -> None:

@@ -25,6 +25,8 @@ from shared.settings import Settings
 # A writer waits for another one so long: a batch of the projector takes a tenth of a second, a day
 # of a rebuild some seconds.
 _BUSY_SECONDS = 60
+# SQLite's own cache, of each connection. Processes with many of them take less.
+_CACHE_KIB = 32_000
 # Any number that no other program on the same PostgreSQL database locks.
 _LOCK = 727_365
 # Version that a step starts from -> statements for the people's tables (derived ones are made anew).
@@ -36,23 +38,33 @@ def record_path(settings: Settings) -> Path:
     return settings.home / "record.db"
 
 
-def open_database(settings: Settings) -> Engine:
+def open_database(settings: Settings, cache_kib: int = _CACHE_KIB) -> Engine:
     """The record's engine, with all tables of this version.
 
-    Read with `engine.connect()`, write with `writing(engine)`.
+    Read with `engine.connect()`, write with `writing(engine)`. `cache_kib`: of each connection, on
+    SQLite.
 
     Raises:
         Misconfigured: the URL is not PostgreSQL's, or a newer version wrote the database.
         TemporaryFailure: the database does not answer.
     """
-    return open_url(_url(settings))
+    return open_url(_url(settings), cache_kib=cache_kib)
 
 
-def open_url(url: URL, steps: Mapping[int, Sequence[str]] = STEPS) -> Engine:
+def open_url(
+    url: URL, steps: Mapping[int, Sequence[str]] = STEPS, cache_kib: int = _CACHE_KIB
+) -> Engine:
     """`open_database` for a URL; `steps` lead from older schema versions to this one."""
-    engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
+    # Errors name the statement without its values: those are reviews, and errors go into logs.
+    # The connection used last is taken first: each has a cache of its own, one is warm enough.
+    engine = create_engine(
+        url,
+        pool_pre_ping=url.get_backend_name() != "sqlite",
+        hide_parameters=True,
+        pool_use_lifo=True,
+    )
     if engine.dialect.name == "sqlite":
-        _listen(engine)
+        _listen(engine, cache_kib)
     try:
         _bring_forward(engine, steps)
     except DBAPIError as error:
@@ -102,7 +114,7 @@ def _url(settings: Settings) -> URL:
     return url.set(drivername="postgresql+psycopg")
 
 
-def _listen(engine: Engine) -> None:
+def _listen(engine: Engine, cache_kib: int) -> None:
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions begin where `_begin` says so
@@ -111,7 +123,7 @@ def _listen(engine: Engine) -> None:
             "journal_mode = WAL",
             # A power cut may undo the last batches, never damage the file; the feed gives them again.
             "synchronous = NORMAL",
-            "cache_size = -32000",  # 32 MB
+            f"cache_size = {-cache_kib}",
             "temp_store = MEMORY",
             "wal_autocheckpoint = 4000",  # pages: 16 MB are copied into the file at once
         ):

@@ -11,20 +11,21 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 
 from sqlalchemy import Connection, Engine, delete, insert, select
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import OperationalError
 
 from consumers.record.database import writing
-from consumers.record.project import apply
 from consumers.record.rebuild import count_again, missing
+from consumers.record.refresh import News, Refresher
 from consumers.record.schema import progress
 from shared.errors import FellBehind, TemporaryFailure
-from shared.stream.browse import Browse, Pair
+from shared.stream.browse import Browse
 from shared.stream.feed import Entry, Feed
 from shared.stream.store import Store
-from shared.telemetry import RECORD_LAG, REVIEWS_RECORDED, log
+from shared.telemetry import RECORD_LAG, log
 
 # Reviews of one transaction: fewer cost more of them, more keep people's writes waiting.
 BATCH_REVIEWS = 1000
@@ -48,9 +49,10 @@ class Projector:
         engine: Engine,
         store: Store,
         stopping: Callable[[], bool] = lambda: False,
-        news: Callable[[Connection, Sequence[Pair]], object] = lambda connection, pairs: None,
+        news: News = lambda connection, pairs: None,
     ) -> None:
-        self._engine, self._store, self._stopping, self._news = engine, store, stopping, news
+        self._engine, self._store, self._stopping = engine, store, stopping
+        self._refresher = Refresher(engine, store, news)
         self._feed = Feed(store.connection)
         # Entries that were read and not applied yet, and the place before them.
         self._ahead: tuple[str | None, list[Entry]] = (None, [])
@@ -99,15 +101,10 @@ class Projector:
         Raises:
             TemporaryFailure: the server cannot be used.
         """
-        with writing(self._engine, alone=True) as connection:
-            place = _place(connection)
-            try:
-                entries = [] if place is None else self._next(place)
-            except FellBehind:
-                place = None
-            if place is not None:
-                return self._apply(connection, entries) if entries else None
-        self._log.info("record_starts_over")
+        found = self._refresher.transaction(self._next_batch)
+        if not isinstance(found, FellBehind):
+            return found
+        self._log.info("record_starts_over", reason=str(found))
         return self.rebuild()
 
     def place(self) -> str | None:
@@ -132,8 +129,9 @@ class Projector:
         for ids in chain(Browse(server).ids(), missing(self._engine, server)):
             if self._stopping():
                 return changed
-            with writing(self._engine, alone=True) as connection:
-                changed += self._refresh(connection, ids, anew=anew)
+            changed += self._refresher.transaction(
+                partial(self._refresher.refresh, ids=ids, anew=anew)
+            )
         if anew:
             count_again(self._engine)
         with writing(self._engine, alone=True) as connection:
@@ -149,55 +147,22 @@ class Projector:
         self._ahead = (some[-1].id if some else place, left[len(some) :])
         return some
 
-    def _apply(self, connection: Connection, entries: Sequence[Entry]) -> int:
+    def _next_batch(self, connection: Connection, careful: bool) -> int | None | FellBehind:
+        """What `step` says, or why a rebuild is needed; that takes transactions of its own."""
+        place = _place(connection)
+        if place is None:
+            return FellBehind("it was never filled")
+        try:
+            entries = self._next(place)
+        except FellBehind as behind:
+            return behind
+        if not entries:
+            return None
         ids = dict.fromkeys(c.review_id for e in entries for c in e.changes)
-        changed = self._refresh(connection, list(ids), news=True)
+        changed = self._refresher.refresh(connection, careful, list(ids), news=True)
         _set_place(connection, entries[-1].id)
         RECORD_LAG.set(max(0.0, time.time() - entries[-1].at.timestamp()))
         return changed
-
-    def _refresh(
-        self, connection: Connection, ids: Sequence[str], anew: bool = False, news: bool = False
-    ) -> int:
-        """Make the rows of these ids what the store says now.
-
-        One that cannot be written holds up no other.
-        """
-        try:
-            with connection.begin_nested():
-                found = dict(zip(ids, self._store.pairs(ids), strict=True))
-                gone = [i for i, pair in found.items() if pair is None]
-                pairs = [pair for pair in found.values() if pair is not None]
-                changed = apply(connection, pairs, gone, anew=anew)
-                if news and pairs:
-                    self._tell(connection, pairs)
-        except (TemporaryFailure, OperationalError):
-            raise
-        except (DBAPIError, ValueError, LookupError) as error:
-            if len(ids) > 1:
-                half = len(ids) // 2
-                parts = (ids[:half], ids[half:])
-                return sum(self._refresh(connection, part, anew, news) for part in parts)
-            self._log.error("review_not_recorded", review_id=ids[0], reason=type(error).__name__)
-            return 0
-        REVIEWS_RECORDED.inc(changed)
-        return changed
-
-    def _tell(self, connection: Connection, pairs: Sequence[Pair]) -> None:
-        """Give out the news; whatever goes wrong there, the record has the reviews."""
-        try:
-            with connection.begin_nested():
-                self._news(connection, pairs)
-        except (TemporaryFailure, OperationalError):
-            raise
-        except Exception as error:
-            if len(pairs) > 1:
-                for pair in pairs:
-                    self._tell(connection, [pair])
-                return
-            self._log.exception(
-                "news_failed", review_id=pairs[0][0].id, reason=type(error).__name__
-            )
 
 
 def calm_collector() -> None:

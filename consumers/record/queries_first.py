@@ -31,7 +31,7 @@ HALF_LIFE_DAYS = 14
 _WEIGHTS = {None: 1, 0: 1, 1: 2, 2: 4}
 _SETTLED = ("done", "not an issue")
 # Sentences are counted over so many of a theme's newest issues: enough to know the most frequent.
-_NEWEST_ISSUES = 2000
+_NEWEST_ISSUES = 500
 _MOST_SETTLED = 1_000_000
 
 

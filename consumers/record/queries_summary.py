@@ -25,7 +25,7 @@ from consumers.record.queries import review_page
 from consumers.record.queries_first import first
 from consumers.record.rates import mean_difference, rate_ratio
 from consumers.record.scope import Scope
-from consumers.record.sums import Sums, by_day, sums
+from consumers.record.sums import COMPARED, Sums, by_day, sums
 
 MOST_URGENT = 10  # urgent reviews of a summary
 
@@ -92,7 +92,7 @@ def _summary(
     connection: Connection, scope: Scope, filters: Filters, period: Period
 ) -> tuple[Summary, Sums]:
     now = sums(connection, scope, filters, period)
-    before = sums(connection, scope, filters, period.before)
+    before = sums(connection, scope, filters, period.before, COMPARED)
     ratings, urgency = now.ratings, now.of("urgency")
     urgent = filters.but(
         since=period.since, until=period.until, urgency=("high",), status=("open",)

@@ -29,7 +29,7 @@ from consumers.record.queries_first import inside_period, told
 from consumers.record.queries_summary import theme_counts
 from consumers.record.schema import issues, progress, reviews, rollups
 from consumers.record.scope import Scope
-from consumers.record.sums import by_business, by_day, sums
+from consumers.record.sums import COMPARED, by_business, by_day, sums
 from shared.review import Theme
 
 _SENTENCES, _QUOTES, _READ_FOR_QUOTES, _BUSINESSES = 5, 6, 50, 200
@@ -45,8 +45,8 @@ def themes(
     """
     filters = filters.only_rollups()
     period = period_of(connection, scope, filters, today)
-    now = sums(connection, scope, filters, period)
-    return tuple(theme_counts(now, sums(connection, scope, filters, period.before)))
+    now = sums(connection, scope, filters, period, COMPARED)
+    return tuple(theme_counts(now, sums(connection, scope, filters, period.before, COMPARED)))
 
 
 def theme_detail(
@@ -59,8 +59,8 @@ def theme_detail(
     """
     filters = filters.only_rollups()
     period = period_of(connection, scope, filters, today)
-    now = sums(connection, scope, filters, period)
-    counts = theme_counts(now, sums(connection, scope, filters, period.before))
+    now = sums(connection, scope, filters, period, COMPARED)
+    counts = theme_counts(now, sums(connection, scope, filters, period.before, COMPARED))
     none = ThemeCount(theme=theme, issues=0, share=0.0, before=0, change=None)
     points: Counter[date] = Counter()
     for row in by_day(connection, scope, filters, period, "theme", theme):
@@ -134,7 +134,7 @@ def meta(connection: Connection, scope: Scope) -> Meta:
     """Businesses, sources, categories and days that the scope sees, and how far the record has read."""
     row, amount = rollups.c, func.sum(rollups.c.amount)
     counted = select(row.business, row.source, row.category, amount.label("amount")).where(
-        row.kind == "review", scope.limits(row.business)
+        row.kind == "review", row.value == "", scope.limits(row.business)
     )
     businesses: Counter[str] = Counter()
     sources, categories = set(), set()

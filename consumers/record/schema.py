@@ -130,8 +130,8 @@ rollups = Table(
     Column("rated", Integer, nullable=False, default=0),
     Column("total", Float, nullable=False, default=0),
     PrimaryKeyConstraint("business", "kind", "day", "value", "source", "category"),
-    # Sums over all businesses are made of this alone.
-    Index("rollups_kind", "kind", "day", "value", "amount", "rated", "total"),
+    # Sums over all businesses are made of this alone, value by value in its order.
+    Index("rollups_kind", "kind", "value", "day", "amount", "rated", "total"),
     sqlite_with_rowid=False,
 )
 

@@ -6,7 +6,7 @@ It knows rollups only; what the sums mean for people is in queries_summary.py an
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +17,19 @@ from consumers.record.periods import Period
 from consumers.record.rates import Ratings
 from consumers.record.schema import rollups
 from consumers.record.scope import Scope
+from shared.review import EMOTIONS, THEMES
 
-KINDS = ("review", "theme", "emotion", "urgency", "rating", "waiting")
+# Kind of a daily count -> the values it may have (schema.rollups).
+VALUES: Mapping[str, tuple[str, ...]] = {
+    "review": ("",),
+    "waiting": ("",),
+    "rating": tuple("12345"),
+    "urgency": tuple("012"),
+    "theme": THEMES,
+    "emotion": EMOTIONS,
+}
+# What a period is compared by.
+COMPARED = ("review", "waiting", "rating", "theme")
 
 
 @dataclass
@@ -73,25 +84,36 @@ def conditions(scope: Scope, filters: Filters, period: Period) -> list[ColumnEle
     return out
 
 
-def sums(connection: Connection, scope: Scope, filters: Filters, period: Period) -> Sums:
-    """All counts of the period, in one query."""
+def sums(
+    connection: Connection,
+    scope: Scope,
+    filters: Filters,
+    period: Period,
+    kinds: Iterable[str] = tuple(VALUES),
+) -> Sums:
+    """Counts of the period, a query for each of `kinds`.
+
+    Raises:
+        Forbidden: another business than the scope's is asked for.
+    """
     row, out = rollups.c, Sums()
-    query = (
-        select(
-            row.kind,
-            row.value,
-            func.sum(row.amount).label("amount"),
-            func.sum(row.rated).label("rated"),
-            func.sum(row.total).label("total"),
+    inside = conditions(scope, filters, period)
+    for kind in kinds:
+        query = (
+            select(
+                row.value,
+                func.sum(row.amount).label("amount"),
+                func.sum(row.rated).label("rated"),
+                func.sum(row.total).label("total"),
+            )
+            # Naming the values lets the database go to each one's days, and add without sorting.
+            .where(*inside, row.kind == kind, row.value.in_(VALUES[kind]))
+            .group_by(row.value)
         )
-        # Naming all kinds lets the database go to each one's days; it would read all days else.
-        .where(*conditions(scope, filters, period), row.kind.in_(KINDS))
-        .group_by(row.kind, row.value)
-    )
-    for found in connection.execute(query):
-        out.counts[found.kind][found.value] = int(found.amount)
-        if found.kind == "review":
-            out.rated, out.total = int(found.rated), float(found.total)
+        for found in connection.execute(query):
+            out.counts[kind][found.value] = int(found.amount)
+            if kind == "review":
+                out.rated, out.total = int(found.rated), float(found.total)
     return out
 
 

@@ -13,6 +13,7 @@ from shared.addressed import addresses_machine
 from shared.inert import inert
 from shared.inference.offers import offers_unsupported
 from shared.inference.prompts import TASKS
+from shared.privacy import holds_email
 
 # So many words of an instruction in a row are no accident.
 _LEAK_WORDS = 5
@@ -23,9 +24,7 @@ ACTION_WORDS, REPLY_WORDS = 5, 8
 _LABEL = re.compile(
     r"^\s*(?:evidence|theme|problem|action|urgency)\s*[:=]|<<<|>>>|<\|", re.I | re.M
 )
-_ADDRESS = re.compile(
-    r"https?://|www\.|javascript:|\b[\w.+-]+@[\w-]+\.\w{2,}|<\s*/?\s*[a-z!]", re.I
-)
+_ADDRESS = re.compile(r"https?://|www\.|javascript:|<\s*/?\s*[a-z!]", re.I)
 
 
 def why_not(line: str, review_text: str, most_words: int | None = None) -> str | None:
@@ -40,7 +39,7 @@ def why_not(line: str, review_text: str, most_words: int | None = None) -> str |
         return "the review addresses a machine"
     if inert(line) != line or "\n" in line or _LABEL.search(line):
         return "it has labels or controls of its own"
-    if _ADDRESS.search(line):
+    if _ADDRESS.search(line) or holds_email(line):
         return "it names an address"
     words, review = _words(line), f" {' '.join(_words(review_text))} "
     if any(

@@ -5,6 +5,7 @@ It does not know who writes or why.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from typing import Any
@@ -84,7 +85,10 @@ class _Nudging(Pipeline):
         if command_name == "WAITAOF":
             pause = FIRST_NUDGE_SECONDS
             while not connection.can_read(pause):
-                self._client.ping()
+                # It may be refused (a full disk) or lost. The answer must be read all the same: what is
+                # left on a connection would be taken for the answer to whoever uses it next.
+                with contextlib.suppress(redis.RedisError, OSError):
+                    self._client.ping()
                 pause = min(2 * pause, LONGEST_NUDGE_SECONDS)
         return super().parse_response(connection, command_name, **options)
 

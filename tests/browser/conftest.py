@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -129,7 +130,7 @@ def open_page(house: House, chromium: Any) -> Iterator[Callable[..., Any]]:
             "console",
             lambda said: (
                 trouble.append(f"{page.url}: {said.text}")
-                if said.type == "error" and "status of 4" not in said.text
+                if said.type == "error" and not re.search("status of 4|Error Code 4", said.text)
                 else None
             ),
         )

@@ -6,15 +6,17 @@ With and without scripts.
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select
 
+from consumers.dashboard.tokens import list_tokens, revoke_token
+from consumers.record.database import writing
 from consumers.record.schema import issue_state, issues, replies, reviews
 from shared.stream.broker import connect
 from shared.stream.verdicts import read_verdicts
 from tests.browser.conftest import sign_in, violations
-from tests.conftest import wait_until
 
 
 @pytest.fixture
@@ -58,18 +60,18 @@ def test_one_signs_in_lands_where_one_wanted_to_and_signs_out(open_page, house):
 def test_a_filtered_list_has_an_address_that_shows_others_the_same(open_page):
     page = open_page("/reviews")
     page.get_by_label("Words").fill("soup")
-    page.get_by_label("Theme").select_option("staff")
+    page.locator("select[name=business]").select_option("Hotel Linde")
     page.get_by_text("More filters").click()
     page.get_by_label("At most stars").fill("3")
     page.get_by_role("button", name="Filter", exact=True).click()
     page.wait_for_url(re.compile(r"/reviews\?"))
-    assert page.url.endswith("/reviews?rating_max=3&theme=staff&q=soup")
+    assert page.url.endswith("/reviews?business=Hotel+Linde&rating_max=3&q=soup")
     found = page.locator("#rows .clip").all_inner_texts()
     assert found and all("soup" in text.lower() for text in found)
     other = open_page(page.url.removeprefix(page.url.split("/reviews")[0]))
     assert other.locator("#rows .clip").all_inner_texts() == found
     other.get_by_role("link", name="Remove words").click()
-    other.wait_for_url("**/reviews?rating_max=3&theme=staff")
+    other.wait_for_url("**/reviews?business=Hotel+Linde&rating_max=3")
     assert other.locator("#rows .clip").count() > len(found)
 
 
@@ -261,16 +263,30 @@ def test_everything_can_be_done_by_keyboard(open_page, house, an_issue):
     page.wait_for_url("**/sign-in")
 
 
-def test_a_revoked_token_ends_its_sessions(open_page, house):
-    from consumers.dashboard.tokens import list_tokens, revoke_token
-    from consumers.record.database import writing
-
-    token = house.token("read")
-    page = open_page("/", token=token)
+def test_a_revoked_token_ends_its_sessions_also_in_a_page_that_is_open(open_page, house, an_issue):
+    page = open_page(f"/reviews/{an_issue.review_id}", token=house.token("write"))
     with writing(house.engine) as connection:
         newest = list_tokens(connection)[-1]
         assert revoke_token(connection, newest.id, 0)
+    page.locator(f"#status-{an_issue.id}").select_option("done")
+    page.locator(f"#save-{an_issue.id}").click()
+    page.get_by_role("alert").filter(has_text="Your session is over").wait_for()
+    assert page.locator(f"#status-{an_issue.id}").input_value() == "done", "nothing typed is lost"
+    assert state_of(house, an_issue.id) is None
     page.goto(f"{house.url}/reviews")
     assert "/sign-in" in page.url
     sign_in(page, house, house.token("read"))
-    assert wait_until(lambda: page.get_by_role("button", name="Sign out").count() == 1, 20)
+    page.get_by_role("button", name="Sign out").wait_for()
+
+
+def test_one_business_is_compared_with_itself_before(open_page, house):
+    page = open_page("/compare", token=house.token("read", "Hotel Linde"))
+    assert page.get_by_role("heading", name="Hotel Linde").count() == 2
+    (since, until), (before, end) = (
+        [datetime.strptime(day, "%d %b %Y") for day in told.split(" to ")]
+        for told in page.locator(".sides section p").all_inner_texts()
+    )
+    assert end == since - timedelta(1) and until - since == end - before == timedelta(89)
+    both = open_page("/compare?left=Hotel+Linde&right=Harbour+Grill&left_since=2026-01-01")
+    assert both.get_by_role("heading", name="Harbour Grill").count() == 1
+    assert "1 Jan 2026 to" in both.locator(".sides section p").first.inner_text()

@@ -11,7 +11,8 @@ from sqlalchemy import func, insert, select
 from consumers.alerts.raising import raise_alerts
 from consumers.alerts.rules import UrgencyRule, Watch
 from consumers.erase import erase, ids_by
-from consumers.out.outbox import letters
+from consumers.out.message import Message
+from consumers.out.outbox import enqueue, letters
 from consumers.record.database import open_database, record_path, writing
 from consumers.record.project import apply
 from consumers.record.schema import (
@@ -89,6 +90,11 @@ def house(record_settings, database, store):  # noqa: F811
             )
     rule = UrgencyRule(name="r", when="urgency", targets=("gone",))
     raise_alerts(database, Watch((rule,), {}), NOW)
+    report = Message(
+        id="report-1", kind="report.ready", subject="Report", text=theirs.text, at=EPOCH
+    )
+    with writing(database) as connection:
+        enqueue(connection, ["gone"], report)
     trained(settings.home, theirs, other)
     vectors = Vectors(
         lambda texts: np.ones((len(texts), 4)), settings.home / "topics" / "vectors.db"

@@ -8,13 +8,14 @@ from datetime import timedelta
 
 import httpx
 import pytest
+import redis
 from pydantic import SecretStr
 
 from producers.group_commit import GroupCommit
 from producers.webhook import create_app
 from shared.errors import Overloaded, TemporaryFailure
 from shared.stream.arrivals import Arrival, Arrivals, Bundle
-from tests.conftest import EPOCH, make_review, wait_until
+from tests.conftest import EPOCH, free_port, make_review, wait_until
 
 
 def arrival(number: int, text: str = "cold", minutes: int | None = None, gone: bool = False):  # type: ignore[no-untyped-def]
@@ -74,6 +75,20 @@ def test_a_lone_write_is_nudged_until_the_disk_confirms(server, arrivals, slow_d
         return await task
 
     assert asyncio.run(send()) == ["new"]
+
+
+def test_a_nudge_that_is_refused_leaves_no_answer_behind_on_the_connection(server, slow_disk):
+    rights = {"keys": ["*"], "commands": ["+@all", "-ping"]}
+    server.acl_setuser("mute", enabled=True, passwords=["+hush"], **rights)
+    path = server.connection_pool.connection_kwargs["path"]
+    one = redis.Redis(unix_socket_path=path, username="mute", password="hush")
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        one.ping()
+    with pytest.raises(TemporaryFailure, match="disk did not confirm"):
+        Arrivals(one, 1000, 64, None).take([arrival(1)], 0.1)
+    assert one.info("memory")["used_memory"] > 0, "and not WAITAOF's [0, 0]"
+    slow_disk()
+    assert Arrivals(one, 1000, 64, None).take([arrival(2)], 5) == ["new"]
 
 
 def test_each_delivery_of_a_write_has_its_own_outcome(store, arrivals):
@@ -178,3 +193,34 @@ def test_others_are_answered_while_a_write_waits_for_the_disk(settings, server, 
             assert (await waiting).status_code == 202
 
     asyncio.run(send())
+
+
+def test_a_webhook_told_to_stop_answers_what_it_has_taken(store, processes, slow_disk):
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    running = processes.beyond("webhook", "--port", str(port))
+    assert wait_until(lambda: answers(f"{url}/healthz"), 30)
+    body = {"text": "cold", "external_id": "1", "created_at": "2026-03-01T00:00:00Z"}
+    told: list[int] = []
+
+    def post() -> None:
+        headers = {"Authorization": "Bearer secret"}
+        told.append(
+            httpx.post(f"{url}/reviews", json=body, headers=headers, timeout=30).status_code
+        )
+
+    sender = threading.Thread(target=post)
+    sender.start()
+    assert wait_until(lambda: store.counts()["stored"] == 1, 20)
+    running.terminate()
+    assert wait_until(lambda: not answers(f"{url}/healthz"), 20), "nobody new comes in"
+    slow_disk()
+    sender.join()
+    assert told == [202] and running.wait(20) is not None
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False

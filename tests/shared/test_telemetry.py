@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+import pytest
 from prometheus_client import REGISTRY
 
 from shared import telemetry
@@ -44,3 +45,19 @@ def test_a_remedy_names_no_command_or_setting_that_does_not_exist():
     assert named and named <= settings
     commands = {line.split()[1] for line in re.findall(r"`(beyond [a-z]+[^`]*)`", text)}
     assert commands and commands <= set(main.list_commands(None))
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_traceback_does_not_tell_what_variables_held(capsys, form):
+    telemetry.configure(form)
+
+    def signed_in(token):  # type: ignore[no-untyped-def]
+        raise ValueError("unexpected")
+
+    try:
+        signed_in("bs_" + "secret" * 3)
+    except ValueError as error:
+        telemetry.log("test").error("unexpected", exc_info=error)
+    told = capsys.readouterr().err
+    assert "signed_in" in told and "ValueError" in told, "the traceback itself is there"
+    assert "bs_secretsecretsecret" not in told
