@@ -177,6 +177,10 @@ class Settings(BaseSettings):
     platform_secrets: dict[str, list[SecretStr]] = Field(
         default={}, description='JSON: {"judgeme": ["new secret", "old secret"]}'
     )
+    sources: Path | None = Field(None, description="pull sources (TOML); none: HOME/sources.toml")
+    source_secrets: dict[str, SecretStr] = Field(
+        default={}, description='JSON: {"our-blog": "token"}; or secret_file in the file of sources'
+    )
     tenants: dict[str, dict[str, list[SecretStr]]] = Field(
         default={},
         description="secrets that write one business's reviews alone, JSON: "
