@@ -110,6 +110,7 @@ class Settings(BaseSettings):
     openai_model: str = "default"
     openai_key: SecretStr | None = None
     device: str = ""
+    device_share: float = Field(1, gt=0, le=1, description="of the GPU's memory, a worker's")
     threads: int = Field(default=0, ge=0, description="CPU threads per worker; 0: all cores")
 
     max_queued: int = Field(
