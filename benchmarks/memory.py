@@ -1,7 +1,7 @@
 """What a stored review costs in the server's memory, by part, before and after analyses became bytes.
 
     python benchmarks/memory.py REVIEWS.jsonl [--reviews 1000]   (Yelp Open Dataset JSON lines)
-    python benchmarks/memory.py --train   writes shared/stream/analyses-1.dict anew: only for a NEW
+    python benchmarks/memory.py --train   writes shared/stream/analyses-2.dict anew: only for a NEW
                                           number, stored records need the old one
 
 Real reviews, the packaged models, a real server; sizes are MEMORY USAGE of each key (key, value and
@@ -127,12 +127,8 @@ def train(settings: Settings) -> None:
     samples = []
     for part in chunks(reviews):
         for analysis in models.analyse(part):
-            record = json.loads(
-                analysis.model_dump_json(exclude_defaults=True, exclude={"review_id"})
-            )
-            del record["emotions"]["probabilities"]
-            samples.append(records._compact(record))
-    target = ROOT / "shared/stream/analyses-1.dict"
+            samples.append(records._kept(analysis, records._QUOTED))
+    target = ROOT / "shared/stream/analyses-2.dict"
     target.write_bytes(zstandard.train_dictionary(DICTIONARY_BYTES, samples).as_bytes())
     print(f"{len(samples)} analyses -> {target}")
 

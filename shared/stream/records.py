@@ -41,10 +41,10 @@ _NO_NUMBERS = (float("nan"),) * _LABELS
 class _Codec:
     """zstd with a dictionary, which must never change: stored records need it to be read.
 
-    Trained on what becomes of the reviews of trainer/data/gold.jsonl (analyses-1: on their
-    analyses by the packaged models, by `benchmarks/memory.py --train`): field names, frequent words
-    and the matcher's sentences cost almost nothing in each small record. A better one gets a new
-    number, beside it.
+    Trained on what becomes of the reviews of trainer/data/gold.jsonl (analyses-N: on their analyses
+    by the packaged models, by `benchmarks/memory.py --train`): field names, frequent words and the
+    matcher's sentences cost almost nothing in each small record. A better one gets a new number,
+    beside it.
     """
 
     def __init__(self, dictionary: str, level: int, form: int = zstandard.FORMAT_ZSTD1) -> None:
@@ -66,9 +66,14 @@ class _Codec:
 
 
 _REVIEWS = _Codec("records-1.dict", 6)
-# Without the frame's magic number: four bytes an analysis. Level 6 would make it 9 bytes smaller
-# and take 8 us instead of 2.
-_ANALYSES = _Codec("analyses-1.dict", 3, zstandard.FORMAT_ZSTD1_MAGICLESS)
+# By format byte, without the frame's magic number: four bytes an analysis. Level 6 would make it 9
+# bytes smaller and take 8 us instead of 2.
+_FIRST = _Codec("analyses-1.dict", 3, zstandard.FORMAT_ZSTD1_MAGICLESS)
+_ANALYSES = {
+    _PLAIN: _FIRST,
+    _QUANTISED: _FIRST,
+    _QUOTED: _Codec("analyses-2.dict", 3, zstandard.FORMAT_ZSTD1_MAGICLESS),
+}
 
 
 def pack_review(review: Review) -> tuple[bytes, bytes]:
@@ -90,8 +95,7 @@ def pack_analyses(pairs: Sequence[tuple[Review, Analysis]]) -> Iterator[tuple[by
     for (review, analysis), steps in zip(pairs, quantised, strict=True):
         version = bytes.fromhex(review.version)
         form = _PLAIN if not steps else _QUOTED if _quotes_fit(review, analysis) else _QUANTISED
-        record = analysis.model_dump_json(exclude_defaults=True, exclude=_APART[form]).encode()
-        yield version, version + bytes([form]) + steps + _ANALYSES.pack(record)
+        yield version, version + bytes([form]) + steps + _ANALYSES[form].pack(_kept(analysis, form))
 
 
 _QUOTE: Any = {"__all__": {"evidence"}}
@@ -105,6 +109,11 @@ _APART: dict[int, Any] = {
         "insight": {"issues": _QUOTE, "unsure": _QUOTE},
     },
 }
+
+
+def _kept(analysis: Analysis, form: int) -> bytes:
+    """The JSON of a format."""
+    return analysis.model_dump_json(exclude_defaults=True, exclude=_APART[form]).encode()
 
 
 def _quotes_fit(review: Review, analysis: Analysis) -> bool:
@@ -139,7 +148,7 @@ def unpack_analysis(blob: bytes, review_id: str, text: str) -> Analysis:
     if form == _FRAME_BYTE:
         return Analysis.model_validate_json(_REVIEWS.unpack(blob[_VERSION_BYTES:]))
     steps, body = (b"", body) if form == _PLAIN else (body[:_LABELS], body[_LABELS:])
-    record = from_json(_ANALYSES.unpack(body)) | {"review_id": review_id}
+    record = from_json(_ANALYSES[form].unpack(body)) | {"review_id": review_id}
     if steps:
         probabilities = [_PROBABILITIES[step] for step in steps]
         record["emotions"]["probabilities"] = dict(zip(EMOTIONS, probabilities, strict=True))
