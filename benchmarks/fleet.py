@@ -247,7 +247,7 @@ def row(run: Run) -> str:
     what += ", a tenth killed a minute" if run.kills else ""
     live = f"{s['live_p50']:.2f}/{s['live_max']:.2f}" if run.live_per_second else "-"
     # With fewer batches a worker, where they begin and end says more than how fast they are.
-    rate = f"{s['rate']:,.0f}" if run.backlog >= 6 * 512 * run.workers else "-"
+    rate = f"{s['rate']:,.0f}" if run.backlog >= 3 * 512 * run.workers else "-"
     return (
         f"{what:62}{rate:>9}{100 * s['of_ideal']:9.1f}%{100 * s['cpu']:8.0f}%{s['cpu_us']:9.1f}"
         f"{s['put_us']:9.1f}{s['worker_us']:10.1f}{s['scripts']:10.1f}{s['sleeps']:8.1f}{s['commands']:9.1f}{s['claim_p99_ms']:9.1f}"
