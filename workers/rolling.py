@@ -21,6 +21,7 @@ from workers.pipeline import Outcome, Pipeline, Read
 from workers.served import ServedWriter
 
 _AWAY = (TemporaryFailure, ConnectionError, TimeoutError)
+_BATCH, _LOOK_SECONDS = "batch", 0.2
 
 
 @dataclass
@@ -41,7 +42,7 @@ class _Asked:
 
 
 class Rolling:
-    """A pipeline whose insights come from a served writer. Called as a function it is `Pipeline.run`.
+    """A pipeline whose insights come from a served writer.
 
     One thread calls it; `room` requests are in flight at most, further ones wait in line.
     """
@@ -60,8 +61,21 @@ class Rolling:
         return cls(pipeline, writer) if isinstance(writer, ServedWriter) else None
 
     def __call__(self, ids: Sequence[str]) -> list[Outcome]:
-        """One batch, all ended together."""
-        return self._pipeline.run(ids)
+        """One batch, all ended together: what `Pipeline.run` does, without asking for any review twice.
+
+        Raises:
+            TemporaryFailure: the server was lost; nothing is settled, repeating is safe.
+        """
+        try:
+            ended = self.begin({_BATCH: ids})
+            while _BATCH not in ended:
+                ended = self.arrive(_LOOK_SECONDS)
+                if self.progressed():
+                    self._writer.tick()
+        except BaseException:
+            self.abandon()
+            raise
+        return [ended[_BATCH].get(i) for i in ids]
 
     @property
     def flying(self) -> int:

@@ -42,7 +42,7 @@ class ServedWriter:
         tick: Callable[[], None] = lambda: None,
         model: ServedModel | None = None,
     ) -> None:
-        self._model, self._serving, self._tick = model or ServedModel(settings), serving, tick
+        self._model, self._serving, self.tick = model or ServedModel(settings), serving, tick
         self.name = settings.openai_model
         self.room = max(1, settings.generate_batch)
         self._pool = ThreadPoolExecutor(self.room, thread_name_prefix="served")
@@ -100,7 +100,7 @@ class ServedWriter:
         while left:
             _, left = wait(left, _LOOK_SECONDS, FIRST_COMPLETED)
             if self.progressed():
-                self._tick()
+                self.tick()
         return [future.result() for future in futures]
 
     def _one(self, item: Item, adapter: str) -> Insight | str:
