@@ -25,7 +25,7 @@ class StandIn(ThreadingHTTPServer):
         grammar: the field it takes grammars by; "": ignores all, as servers without grammar do.
         adapters: LoRA adapters loaded; None: VLLM_ALLOW_RUNTIME_LORA_UPDATING is not set.
         busy: so many further requests are answered 429, with `retry_after`.
-        broken: everything is answered 500.
+        broken: the status of every answer; 0: none.
         says: prompt -> what it says where no grammar tells.
         gates: text in a prompt -> the answer waits for this event.
     """
@@ -36,7 +36,7 @@ class StandIn(ThreadingHTTPServer):
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Answers)
         self.speech, self.lock = RandomSpeech(), threading.Lock()
-        self.grammar, self.broken, self.slow_seconds = "structured_outputs", False, 1.0
+        self.grammar, self.broken, self.slow_seconds = "structured_outputs", 0, 1.0
         self.adapters: dict[str, str] | None = {}
         self.busy, self.retry_after = 0, "1"
         self.gates: dict[str, threading.Event] = {}
@@ -84,7 +84,7 @@ class _Answers(BaseHTTPRequestHandler):
         if busy:
             return self._send(429, {"error": "busy"}, {"retry-after": server.retry_after})
         if server.broken or "BREAKS" in prompt:
-            return self._send(500, {"error": "internal"})
+            return self._send(server.broken or 500, {"error": "internal"})
         if "HUGE" in prompt:
             return self._send(400, {"error": "maximum context length"})
         if "DROPS" in prompt:

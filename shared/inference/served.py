@@ -19,7 +19,7 @@ from shared.errors import Misconfigured, TemporaryFailure
 from shared.inference.served_grammar import DIALECTS, Body, Dialect
 from shared.settings import Settings
 
-# Too large, unprocessable: this prompt will never pass, whoever sends it.
+# Too large, unprocessable: this prompt will never pass, if another one does.
 _THE_PROMPTS_OWN_FAULT = frozenset({400, 413, 422})
 _BUSY = frozenset({429, 503})
 # 500, or an answer that breaks off: the prompt may have provoked it, or the server is broken.
@@ -131,9 +131,13 @@ class ServedModel:
             body |= self._dialect.body(self._dialect.issues(fenced))
         try:
             text, ended = self._said(self._send(body))
-        except (httpx.HTTPError, ValueError) as error:
-            if not self._well(model):
+        except (Refused, httpx.HTTPError, ValueError) as error:
+            if not self._well(
+                model
+            ):  # also where a status blames the prompt: so says a wrong model
                 raise self._away(error) from error
+            if isinstance(error, Refused):
+                raise
             raise Refused(
                 f"the insight server failed at this review alone: {type(error).__name__}"
             ) from error

@@ -93,14 +93,15 @@ def test_a_chunk_ends_with_a_job_for_each_review_that_failed(store, server, stan
     assert load(server, QUEUES)[BACKFILL] == (0, 0, 1)
 
 
-@pytest.mark.parametrize("how", ["refuses connections", "answers 500 to everything"])
+@pytest.mark.parametrize("how", ["refuses connections", "answers 500 to all", "answers 400 to all"])
 def test_a_server_that_is_away_costs_no_retry(store, server, stand_in, start, how):
+    """400 to everything is what `transformers serve` says to a wrong BEYOND_OPENAI_MODEL."""
     reviews = fill(store, [f"The soup was cold, {i} times." for i in range(6)])
     if how == "refuses connections":
         port = stand_in.server_address[1]
         stand_in.stop()
     else:
-        stand_in.broken = True
+        stand_in.broken = 400 if "400" in how else 500
     worker = start(BEYOND_OPENAI_GRAMMAR="none")
     assert wait_until(lambda: any("outage" in kind for kind in store.warnings()))
     assert any("insight server" in text for text in store.warnings().values())
@@ -109,7 +110,7 @@ def test_a_server_that_is_away_costs_no_retry(store, server, stand_in, start, ho
     if how == "refuses connections":
         again = StandIn(port)
     else:
-        again, stand_in.broken = None, False
+        again, stand_in.broken = None, 0
     assert wait_until(lambda: all(analysed(store, reviews)))
     assert wait_until(lambda: not store.warnings()) and worker.poll() is None
     if again:
