@@ -19,6 +19,11 @@ COMMANDS = {
         "platforms",
         "List and test review platforms; their addresses.",
     ),
+    "poll": (
+        "producers.poll_commands",
+        "poll",
+        "Fetch reviews from platforms that do not push; list and test sources.",
+    ),
     "work": ("workers.commands", "work", "Analyse queued reviews."),
     "classify": ("workers.commands", "classify", "Run the emotion model alone on a file."),
     "write": ("workers.write_command", "write", "Write issues, feedback or replies for a file."),

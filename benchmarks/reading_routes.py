@@ -1,6 +1,6 @@
 """First byte of every route of the API and of every page, over a record that is filled already: p50 and p95.
 
-    python benchmarks/reading_routes.py HOME [--runs 30]
+    python benchmarks/reading_routes.py HOME [--runs 30] [--datasette datasette]
 
 HOME holds record.db (benchmarks/reading.py fills one). A real `beyond dashboard` serves it; requests
 come one after another over a socket of the loopback, without ETags, each route with the filters that
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import socket
 import statistics
 import subprocess
 import sys
@@ -155,12 +156,46 @@ def print_routes(home: Path, runs: int) -> None:
         process.wait(30)
 
 
+def print_peer(home: Path, datasette: str, runs: int) -> None:
+    """The same line for Datasette."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [datasette, "serve", str(home / "record.db"), "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    client.get("/-/versions.json").raise_for_status()
+                    break
+                except httpx.TransportError:
+                    assert time.monotonic() < deadline, "datasette did not start"
+                    time.sleep(0.2)
+            asked = "business__exact=Hotel+Linde&_sort_desc=created_at&_size=50"
+            address = f"/record/reviews.json?{asked}&_nofacet=1&_nosuggest=1&_nocount=1"
+            first_byte_ms(client, address)
+            begun = cpu_ms(process.pid)
+            found = sorted(first_byte_ms(client, address) for _ in range(runs))
+            used = (cpu_ms(process.pid) - begun) / runs
+            p50, p95 = statistics.median(found), found[int(0.95 * (runs - 1) + 0.5)]
+            told = f"p50 {p50:7.1f}  p95 {p95:7.1f}  CPU {used:6.1f}"
+            print(f"{'Datasette: reviews of a business':<32} {told}", flush=True)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("home", type=Path)
     parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--datasette", help="its command, to print the peer's line too")
     options = parser.parse_args()
     print_routes(options.home, options.runs)
+    if options.datasette:
+        print_peer(options.home, options.datasette, options.runs)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ COLUMNS = (
     "business",
     "created_at",
     "dated",
+    "excerpt",
     "rating",
     "text",
     "present_emotions",
@@ -38,6 +39,8 @@ COLUMNS = (
     "adapter",
 )
 _OF_REVIEW = COLUMNS[: COLUMNS.index("present_emotions")]
+# What entries leave out where it is so: created_at is no time of import, the text is whole.
+_USUAL = {"dated": True, "excerpt": False}
 _OF_ISSUE = ("theme", "problem", "evidence", "action")
 
 
@@ -54,8 +57,7 @@ def rows(entry: Entry) -> list[list[Any]]:
 
     Empty cells are None.
     """
-    # dated false: created_at is the time of import
-    head = [entry.get(name, True) if name == "dated" else entry[name] for name in _OF_REVIEW]
+    head = [entry.get(name, _USUAL[name]) if name in _USUAL else entry[name] for name in _OF_REVIEW]
     analysis = entry["analysis"]
     insight = analysis["insight"]
     felt = " ".join(analysis["emotions"]["present"])

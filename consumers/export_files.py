@@ -80,6 +80,7 @@ def _schema(pyarrow: Any) -> Any:
     kinds = {
         "created_at": pyarrow.timestamp("us", tz="UTC"),
         "dated": pyarrow.bool_(),
+        "excerpt": pyarrow.bool_(),
         "rating": pyarrow.float64(),
         "issue": pyarrow.int8(),
     }

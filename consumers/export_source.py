@@ -105,7 +105,7 @@ def fits(review: Review, analysis: Analysis | None, filters: Filters) -> bool:
 def _entry(row: Sequence[Any]) -> Entry:
     """The same as `record` makes of the pair, without making models of it: four times as fast."""
     i, source, external_id, text, rating, title, author, url, business, category, *rest = row
-    language, created_at, dated, analysis = rest
+    language, created_at, dated, excerpt, analysis = rest
     entry: Entry = {
         "id": i,
         "source": source,
@@ -120,6 +120,8 @@ def _entry(row: Sequence[Any]) -> Entry:
     entry |= {"author": author, "url": url, "created_at": _iso(created_at)}
     if not dated:
         entry["dated"] = False
+    if excerpt:
+        entry["excerpt"] = True
     if language:
         entry["language"] = language
     entry["analysis"] = (

@@ -70,7 +70,8 @@ class Accepted(BaseModel):
     status: str = Field(
         examples=["new"],
         description="new, updated (the old analysis is superseded), same, deleted, or stale (a "
-        "newer event of this review came before)",
+        "newer event of this review came before), or named (the platform gave no text: `beyond poll` "
+        "fetches it)",
     )
 
 

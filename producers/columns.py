@@ -80,7 +80,7 @@ class ColumnReader:
                 "add --day-first or --month-first"
             )
         order = DayOrder()
-        for _, row in rows(Source(self._source.name)):
+        for _, row in rows(Source(self._source.address)):
             if isinstance(row, Bad):
                 continue
             try:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from shared.cli import command, opened
 from shared.review import TRADES
+
+if TYPE_CHECKING:
+    from producers.taking import Tally
 
 
 @click.command()
@@ -48,6 +54,10 @@ from shared.review import TRADES
     show_default=True,
     help="the best grade of plain numbers; '8/10' and '80%' say it themselves",
 )
+@click.option("--follow", is_flag=True, help="go on with each file as it grows, until stopped")
+@click.option(
+    "--watch", is_flag=True, help="PATHS are folders: read what is put there, until stopped"
+)
 @click.option("--strict", is_flag=True, help="stop at the first bad row")
 @click.option("--dry-run", is_flag=True, help="read and validate, store nothing")
 @click.option(
@@ -67,11 +77,13 @@ def backfill(
     date_format: str | None,
     day_first: bool | None,
     rating_scale: float,
+    follow: bool,
+    watch: bool,
     strict: bool,
     dry_run: bool,
     rejects: Path | None,
 ) -> None:
-    """Read historical reviews from PATHS (or - for standard input) into the queue.
+    """Read historical reviews from PATHS into the queue: files, - for standard input, s3://BUCKET/*.jsonl.
 
     Yelp, yelp_review_full, Kaggle's yelp.csv, Amazon 2023, or any CSV/JSON lines by --map; plain,
     .gz, .zst, Parquet. Run it again after an interruption: it continues where it stopped.
@@ -79,10 +91,12 @@ def backfill(
     """
     from datetime import UTC
 
+    from producers.addresses import expanded, shown
     from producers.backfill import Backfill, Options
     from producers.formats import parse_map
     from producers.intake import Intake
 
+    _check_standing(paths, follow, watch, limit)
     settings, connection, store = opened()
     options = Options(
         mapping=parse_map(mapping) if mapping else None,
@@ -100,17 +114,81 @@ def backfill(
     rejects = rejects or settings.home / "rejects.jsonl"
     intake = Intake(store, settings.author_key, settings.chunk_reviews, settings.categories)
     rejected = 0
+    ending = " (dry run: nothing stored)" if dry_run else ""
+    if follow:
+        return _follow(paths, intake, connection, options, rejects, ending)
     with _Progress() as progress:
         reader = Backfill(intake, connection, options, rejects, progress.update)
-        for path in paths:
+        if watch:
+            return _watch(paths, reader, ending)
+        for path in [one for given in paths for one in expanded(given)]:
             tally = reader.run(path)
             rejected += tally.rejected
-            progress.print(
-                f"{path}: {tally.row} rows: {tally.new} new, {tally.updated} updated, {tally.same} known, "
-                f"{tally.filtered} filtered, {tally.rejected} rejected{' (dry run: nothing stored)' if dry_run else ''}"
-            )
+            progress.print(f"{shown(path)}: {_told(tally)}{ending}")
     if rejected:
         click.echo(f"{rejected} rejected rows, with reasons: {rejects}")
+
+
+def _told(tally: Tally) -> str:
+    return (
+        f"{tally.row} rows: {tally.new} new, {tally.updated} updated, {tally.same} known, "
+        f"{tally.filtered} filtered, {tally.rejected} rejected"
+    )
+
+
+def _check_standing(paths: Sequence[str], follow: bool, watch: bool, limit: int | None) -> None:
+    """Refuse what cannot be meant.
+
+    Raises:
+        Misconfigured: the text says what to leave out.
+    """
+    from producers.addresses import is_remote
+    from shared.errors import Misconfigured
+
+    if follow and watch:
+        raise Misconfigured("--follow reads files, --watch folders: give one of them")
+    if (follow or watch) and limit:
+        raise Misconfigured("--limit has no end to count to with --follow or --watch")
+    for path in paths if follow or watch else ():
+        if path == "-" or is_remote(path):
+            raise Misconfigured(f"{path}: --follow and --watch need a path of this machine")
+
+
+def _stopping() -> threading.Event:
+    """Set by Ctrl-C and by SIGTERM: what was begun is stored first."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _follow(
+    paths: Sequence[str], intake: Any, connection: Any, options: Any, rejects: Path, ending: str
+) -> None:
+    from producers.follow import Follower, follow
+    from producers.taking import Taker
+
+    def tell(path: str, tally: Tally) -> None:
+        click.echo(f"{path}: {_told(tally)}{ending}")
+
+    taker = Taker(intake, options, rejects)
+    followers = [Follower(path, taker, options, connection, tell) for path in paths]
+    stop = _stopping()
+    click.echo(f"following {', '.join(paths)}", err=True)
+    follow(followers, stop)
+
+
+def _watch(folders: Sequence[str], reader: Any, ending: str) -> None:
+    from producers.watch import Watch, watch
+
+    def tell(path: Path, found: Any) -> None:
+        said = f"{found}" if isinstance(found, Exception) else f"{_told(found)}{ending}"
+        click.echo(f"{path}: {said}", err=isinstance(found, Exception))
+
+    watches = [Watch(Path(folder), reader, tell) for folder in folders]
+    stop = _stopping()
+    click.echo(f"watching {', '.join(folders)}", err=True)
+    watch(watches, stop)
 
 
 class _Progress:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from producers.group_commit import GroupCommit
 from producers.intake import make_review
@@ -17,6 +18,7 @@ from producers.rates import Rates
 from shared.errors import Forbidden, InvalidReview, TemporaryFailure, Unauthorized
 from shared.review import review_id
 from shared.stream.arrivals import Arrival, Arrived, Bundle
+from shared.stream.polling import Wanted
 from shared.stream.rate_limit import Refusal
 from shared.telemetry import REVIEWS_IN
 
@@ -29,7 +31,15 @@ class Taken:
     """What became of one review of a delivery."""
 
     id: str
-    status: Arrived
+    status: Arrived | Literal["named"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a delivery asks for: to store and delete `arrivals`, to fetch `named` (source, external_id)."""
+
+    arrivals: list[Arrival]
+    named: list[tuple[str, str]]
 
 
 class Doorway:
@@ -40,11 +50,14 @@ class Doorway:
         platforms: Mapping[str, Platform],
         commit: GroupCommit,
         rates: Rates,
+        wanted: Wanted,
         author_key: bytes,
+        durable_seconds: float,
         categories: Mapping[str, str] | None = None,
     ) -> None:
         """`categories`: the trade of all reviews of a source, where they do not name their own."""
         self.platforms, self._categories = platforms, categories
+        self._wanted, self._durable_seconds = wanted, durable_seconds
         self._commit, self._rates, self._author_key = commit, rates, author_key
 
     async def take(self, name: str, delivery: Delivery, address: str = "") -> list[Taken]:
@@ -58,15 +71,18 @@ class Doorway:
                 was stored.
         """
         try:
-            arrivals = await self._read(name, delivery)
+            asked = await self._read(name, delivery)
         except Unauthorized:
             await self._pay(address, None)
             raise
         except (Forbidden, InvalidReview):
             await self._pay(address, name or "webhook")
             raise
+        arrivals = asked.arrivals
         if not arrivals:
             await self._pay(address, name or "webhook")
+            if asked.named:
+                return await self._remember(name, asked.named)
             REVIEWS_IN.labels(name or "webhook", "ignored").inc()
             return []
         buckets = self._rates.buckets(address, name or "webhook")
@@ -91,15 +107,21 @@ class Doorway:
             if isinstance(found, Refusal):
                 raise self._rates.refused(found)
 
-    async def _read(self, name: str, delivery: Delivery) -> list[Arrival]:
+    async def _remember(self, name: str, named: list[tuple[str, str]]) -> list[Taken]:
+        """Reviews that were only named: `beyond poll` fetches them."""
+        await asyncio.to_thread(self._wanted.add, named, self._durable_seconds)
+        REVIEWS_IN.labels(name, "named").inc(len(named))
+        return [Taken(_identity(*one), "named") for one in named]
+
+    async def _read(self, name: str, delivery: Delivery) -> Asked:
         # One review takes 0.3 ms to read, less than a thread costs; a hundred take 20 ms, which
         # others need not wait for.
-        if len(delivery.body) <= READ_HERE_BYTES:
+        if len(delivery.body) <= READ_HERE_BYTES and not self.platforms[name].may_wait:
             return self.read(name, delivery)
         return await asyncio.to_thread(self.read, name, delivery)
 
-    def read(self, name: str, delivery: Delivery) -> list[Arrival]:
-        """What a genuine delivery asks to store and delete, validated; one per review.
+    def read(self, name: str, delivery: Delivery) -> Asked:
+        """What a genuine delivery asks for, validated; one per review.
 
         Raises:
             KeyError, Unauthorized, Forbidden, Malformed, InvalidReview: as `take`.
@@ -107,7 +129,11 @@ class Doorway:
         platform = self.platforms[name]
         platform.verify(delivery)
         events = platform.parse(delivery)
-        return newest([arrival(event, self._author_key, self._categories) for event in events])
+        key, categories = self._author_key, self._categories
+        arrivals = [arrival(event, key, categories) for event in events if not event.wanted]
+        fields = [event.fields for event in events if event.wanted]
+        named = dict.fromkeys((one["source"], one["external_id"]) for one in fields)
+        return Asked(newest(arrivals), list(named))
 
 
 def arrival(
@@ -118,13 +144,16 @@ def arrival(
     Raises:
         InvalidReview: a field is missing or wrong.
     """
-    if event.deleted:  # the id follows from source and external_id; text and date do not matter
-        fields = event.fields
-        never = datetime.fromtimestamp(0, UTC)
-        identity = review_id(fields["source"], fields["external_id"], "", never)
+    if event.deleted:
+        identity = _identity(event.fields["source"], event.fields["external_id"])
         return Arrival(identity, None, event.happened_at)
     review = make_review(event.fields, author_key, categories)
     return Arrival(review.id, review, event.happened_at)
+
+
+def _identity(source: str, external_id: str) -> str:
+    """The id of a review that has one of its platform: text and date do not matter then."""
+    return review_id(source, external_id, "", datetime.fromtimestamp(0, UTC))
 
 
 def newest(arrivals: list[Arrival]) -> list[Arrival]:

@@ -27,8 +27,8 @@ def list_platforms() -> None:
     for name, path in descriptions(settings).items():
         described = read_description(path)
         state = "served" if secrets_of(settings, name) else "no secret"
-        click.echo(f"{name:18}{state:11}{described.verify.scheme:19}{described.title}")
-        click.echo(f"{'':18}{described.checked}")
+        click.echo(f"{name:20}{state:11}{described.verify.scheme:19}{described.title}")
+        click.echo(f"{'':20}{described.checked}")
 
 
 @platforms.command("test")
@@ -58,9 +58,11 @@ def test_platform(
     pairs = [h.partition(":") for h in headers]
     delivery = Delivery({n.strip().lower(): v.strip() for n, _, v in pairs}, body, key)
     judged = bool(headers or key)
-    unproved = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"  # parsing needs none, the class does
+    described = read_description(path)
+    # Parsing needs no secret, the class does, and of the right form.
+    unproved = "nobody nowhere" if described.verify.scheme == "oidc" else "whsec_" + "A" * 32
     secrets = [secret] if secret else found if judged else [unproved]
-    platform = Mapping(name, read_description(path), secrets, time.time)
+    platform = Mapping(name, described, secrets, time.time)
     if judged:
         platform.verify(delivery)
     click.echo("proof: genuine" if judged else "proof: not judged (give --header or --key)")
@@ -68,7 +70,9 @@ def test_platform(
     if not events:
         click.echo("no event for us: answered with 204")
     for event in events:
-        if event.deleted:
+        if event.wanted:
+            click.echo(f"fetch {event.fields['external_id']} (by `beyond poll`, source {name})")
+        elif event.deleted:
             click.echo(f"delete {event.fields['external_id']} (event of {event.happened_at})")
         else:
             review = make_review(event.fields, settings.author_key)

@@ -10,15 +10,14 @@ import csv
 import gzip
 import io
 import json
-import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 import zstandard
 
+from producers.addresses import opened, shown
 from shared.errors import Misconfigured
 
 # A review is at most 20,000 characters; a line of more than 1 MiB is damage, not a review.
@@ -46,18 +45,16 @@ class Source:
     `size` is in bytes of the file as stored, None for a pipe; `head` is its unpacked beginning.
     """
 
-    def __init__(self, path: str) -> None:
-        self.name = "standard input" if path == "-" else path
-        if path == "-":
-            self._raw: Any = sys.stdin.buffer
-            self.size: int | None = None
-        else:
-            if not Path(path).is_file():
-                raise Misconfigured(f"{path}: no such file")
-            self._raw = Path(path).open("rb")
-            self.size = Path(path).stat().st_size
+    def __init__(self, address: str, part: bytes | None = None) -> None:
+        """`address`: see addresses.py. `part`: what to read instead of all that lies there."""
+        self.address, self.name = address, shown(address)
+        self._raw: Any
+        self.size: int | None
+        self._raw, self.size = opened(address) if part is None else (io.BytesIO(part), len(part))
+        whole = isinstance(self._raw, io.BufferedReader | io.BytesIO)
         self.stream = _unpack(
-            io.BufferedReader(self._raw, _CHUNK_BYTES) if path == "-" else self._raw, path
+            self._raw if whole and address != "-" else io.BufferedReader(self._raw, _CHUNK_BYTES),
+            address if part is None else "",
         )
         try:
             self.head = self.stream.peek(_CHUNK_BYTES)[:_CHUNK_BYTES]
@@ -83,14 +80,20 @@ def _unpack(raw: Any, path: str) -> io.BufferedReader:
     return io.BufferedReader(raw)
 
 
-def rows(source: Source) -> Iterator[Row]:
+def rows(source: Source, form: str = "") -> Iterator[Row]:
     """Every row of the input with its number from 1 (a CSV's header is not counted).
+
+    Args:
+        source: the input.
+        form: "json" (lines) or "csv" where that is known; else its beginning tells.
 
     Raises:
         Misconfigured: the file as a whole has an unsupported form.
     """
     head = source.head
-    if head[:4] == b"PAR1":
+    if form:
+        yield from _json_lines(source) if form == "json" else _csv(source)
+    elif head[:4] == b"PAR1":
         yield from _parquet(source)
     elif head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise Misconfigured(f"{source.name} is UTF-16; convert it first: iconv -f UTF-16 -t UTF-8")
@@ -224,7 +227,8 @@ def _parquet(source: Source) -> Iterator[Row]:
         raise Misconfigured("Parquet cannot be read from standard input; name the file")
     number = 0
     try:
-        for batch in parquet.ParquetFile(source.name).iter_batches(batch_size=_PARQUET_ROWS):
+        file = parquet.ParquetFile(opened(source.address)[0])
+        for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
             for row in batch.to_pylist():
                 number += 1
                 yield number, row

@@ -44,6 +44,7 @@ from shared.errors import (
 )
 from shared.settings import Settings
 from shared.stream.arrivals import arrivals_of
+from shared.stream.polling import Wanted
 from shared.stream.store import store_of
 from shared.telemetry import QUEUE_DEPTH, log
 
@@ -67,7 +68,15 @@ def create_app(settings: Settings, connection: redis.Redis) -> FastAPI:
     commit = GroupCommit(arrivals_of(settings, connection), settings.durable_seconds)
     rates = Rates(settings.webhook_address_rate, settings.webhook_source_rate)
     room = Room(settings.webhook_waiting, settings.webhook_max_bytes, settings.webhook_seconds)
-    doorway = Doorway(served, commit, rates, settings.author_key, settings.categories)
+    doorway = Doorway(
+        served,
+        commit,
+        rates,
+        Wanted(connection),
+        settings.author_key,
+        settings.durable_seconds,
+        settings.categories,
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -142,6 +142,7 @@ class Review(Frozen):
     """One review as it is stored. Times are aware UTC; rating is 1-5 stars or none; author is a keyed hash.
 
     `category` is the trade of the business; the models infer it where it is None.
+    `excerpt`: the text is only the beginning of the review.
     `dated` is False where nobody knows when it was written; created_at is then the time of import.
     """
 
@@ -158,6 +159,8 @@ class Review(Frozen):
     created_at: datetime
     # Left out of records while true: stored reviews without it have a date, and stay as small.
     dated: bool = Field(default=True, exclude_if=lambda dated: bool(dated))
+    # True where the source gives only the beginning of what was written (Yelp).
+    excerpt: bool = Field(default=False, exclude_if=lambda excerpt: not excerpt)
     # ISO 639-1, found at intake; none where that is not sure. Neither id nor version depend on it.
     language: str | None = Field(
         default=None, pattern=r"^[a-z]{2}$", exclude_if=lambda language: language is None

@@ -100,6 +100,7 @@ class Settings(BaseSettings):
         default=120, gt=0, description="one request may take this long, and 0.8 of HANG_SECONDS"
     )
     device: str = ""
+    device_share: float = Field(1, gt=0, le=1, description="of the GPU's memory, a worker's")
     threads: int = Field(default=0, ge=0, description="CPU threads per worker; 0: all cores")
 
     max_queued: int = Field(
@@ -167,6 +168,10 @@ class Settings(BaseSettings):
     )
     platform_secrets: dict[str, list[SecretStr]] = Field(
         default={}, description='JSON: {"judgeme": ["new secret", "old secret"]}'
+    )
+    sources: Path | None = Field(None, description="pull sources (TOML); none: HOME/sources.toml")
+    source_secrets: dict[str, SecretStr] = Field(
+        default={}, description='JSON: {"our-blog": "token"}; or secret_file in the file of sources'
     )
     tenants: dict[str, dict[str, list[SecretStr]]] = Field(
         default={},

@@ -113,6 +113,15 @@ REQUEST_SECONDS = histogram(
     # Platforms give up after 3-10 s; 5 s is the default BEYOND_DURABLE_SECONDS.
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+POLLS = counter(
+    "beyond_polls_total",
+    "Polls of pull sources, by source and by how they ended: read, unchanged (the source said so), "
+    "failed.",
+    "`failed` grows: `beyond poll list` tells why and when it is tried again. Flat for a source: no "
+    "`beyond poll` runs, or another machine has it.",
+    "source",
+    "outcome",
+)
 COMMIT_DELIVERIES = histogram(
     "beyond_webhook_commit_deliveries",
     "Deliveries that one write of the webhook stored together.",
@@ -172,7 +181,7 @@ def markdown() -> str:
         "# Metrics",
         "",
         "Written by `python -m shared.telemetry > docs/METRICS.md` from shared/telemetry.py. The webhook",
-        "serves its metrics at `/metrics`, workers at `BEYOND_METRICS_PORT`.",
+        "serves its metrics at `/metrics`, workers and `beyond poll` at `BEYOND_METRICS_PORT`.",
         "",
         "| metric | what it means | when it looks bad |",
         "|---|---|---|",

@@ -73,7 +73,7 @@ def shared_data(name: str) -> Path:
 
 # What a test must use to be marked: a fixture, or a name that its module imports.
 _SIGNS = {
-    "server": {"server", "store", "processes", "broker", "house"},
+    "server": {"server", "store", "processes", "broker", "house", "link"},
     "models": {"tiny", "torch", "PACKAGED", "fetch_wheel", "load_matcher"},
 }
 

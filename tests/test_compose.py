@@ -67,12 +67,13 @@ def test_it_is_valid_by_the_compose_specification(compose, schema):
 
 
 def test_the_commands_are_those_that_tests_run(compose):
-    """test_faults.py, test_flow.py, test_cycle.py and test_projector.py run webhook, work, schedule and record; the server's
-    settings are ours."""
+    """test_faults.py, test_flow.py, test_cycle.py, test_projector.py and test_access.py run webhook, work, schedule, record
+    and poll; the server's settings are ours."""
     services = compose["services"]
     assert services["webhook"]["command"][:2] == ["beyond", "webhook"]
     assert services["worker"]["command"] == services["worker-gpu"]["command"] == ["beyond", "work"]
     assert services["record"]["command"] == ["beyond", "record"]
+    assert services["poll"]["command"] == ["beyond", "poll"]
     assert services["worker"]["environment"]["BEYOND_RECORD"] == "false"
     assert services["trainer"]["command"][:3] == ["beyond", "schedule", "--every"]
     server = services["valkey"]["command"]
@@ -130,6 +131,7 @@ def test_each_service_has_the_password_of_its_own_user_alone(compose):
         "prepare": {"ADMIN_PASSWORD"},
         "valkey": set(),
         "webhook": {"PRODUCER_PASSWORD"},
+        "poll": {"PRODUCER_PASSWORD"},
         "worker": {"WORKER_PASSWORD"},
         "worker-gpu": {"WORKER_PASSWORD"},
         "worker-served": {"WORKER_PASSWORD"},

@@ -53,7 +53,10 @@ WHSEC = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
 ALL = platforms(
     Settings(
         webhook_secret=SecretStr(WHSEC),
-        platform_secrets={n: [SecretStr(WHSEC)] for n in descriptions(Settings())},
+        platform_secrets={
+            n: [SecretStr("a@b.example us" if n == "google-business" else WHSEC)]
+            for n in descriptions(Settings())
+        },
         tenants={"B": {"token": [SecretStr("t" * 20)], "judgeme": [SecretStr("j" * 20)]}},
     )
 )

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import redis
 
+from shared.errors import BeyondError, ModelUnavailable
+from shared.inference.device import take_device
 from shared.inference.emotions import load_emotions
 from shared.language import MATCHER_LANGUAGES
 from shared.settings import Settings
@@ -21,13 +23,22 @@ from workers.served import ServedWriter
 def build_pipeline(
     settings: Settings, connection: redis.Redis, tick: Callable[[], None] = lambda: None
 ) -> Pipeline:
-    """The pipeline that a worker runs.
+    """The pipeline that a worker runs, on the device that the settings name.
 
     Raises:
-        ModelUnavailable: weights are missing.
+        ModelUnavailable: no such device, or models that cannot be loaded for whatever reason.
     """
     store = store_of(settings, connection)
-    emotions, writer = load_emotions(settings, tick), build_writer(settings, store, tick)
+    try:
+        take_device(settings)
+        emotions, writer = load_emotions(settings, tick), build_writer(settings, store, tick)
+    except (BeyondError, redis.RedisError):
+        raise
+    except Exception as error:  # torch, transformers and damaged files raise whatever they like
+        raise ModelUnavailable(
+            f"the models cannot be loaded on {settings.device}: {type(error).__name__}: {error}; "
+            "see `beyond settings` for what was asked for, `beyond models list` for what is here"
+        ) from error
     # A language model reads what it was taught, and nobody knows what that is; the matcher's encoder
     # and its playbook are English, and a foreign review would get a line at random.
     read = MATCHER_LANGUAGES if isinstance(writer, MatchedWriter) else ()

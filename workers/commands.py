@@ -19,10 +19,20 @@ _BATCH_LINES = 512
 @click.command()
 @click.option("--burst", is_flag=True, help="stop when nothing waits or is in flight")
 @click.option(
-    "--workers", "count", default=1, show_default=True, type=click.IntRange(1, 64), help="processes"
+    "--workers",
+    "count",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="processes; with --devices, for each of these",
+)
+@click.option(
+    "--devices",
+    metavar="all|0,1",
+    help="a worker for each of these GPUs, which sees no other  [default: all in one worker]",
 )
 @command
-def work(burst: bool, count: int) -> None:
+def work(burst: bool, count: int, devices: str | None) -> None:
     """Analyse queued reviews. Ctrl-C or SIGTERM: finish the batch in hand, then stop."""
     from rich.console import Console
     from rich.progress import (
@@ -35,14 +45,22 @@ def work(burst: bool, count: int) -> None:
     )
 
     from shared.stream.launch import record_command, worker_environment
+    from workers import devices as gpus
     from workers.beside import Beside
     from workers.supervisor import Supervisor
 
     settings, connection, store = opened()
+    places = gpus.places(settings, count, gpus.chosen(devices) if devices else None)
+    if devices and not settings.device.startswith("cuda"):
+        click.echo(
+            f"BEYOND_DEVICE={settings.device}: models run there, not on GPUs {devices}; "
+            "set BEYOND_PRESET=gpu",
+            err=True,
+        )
     # Its metrics would need a port of their own; the workers have the one that is set.
     environment = worker_environment(settings, BEYOND_METRICS_PORT="0")
     record = Beside(record_command(), environment) if settings.record else None
-    supervisor = Supervisor(settings, connection, count, beside=record)
+    supervisor = Supervisor(settings, connection, places, beside=record)
     columns = (
         TextColumn("analysed"),
         BarColumn(),

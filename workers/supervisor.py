@@ -5,11 +5,10 @@ Beside them it serves their metrics, keeps another process running and lets old 
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import redis
 
@@ -29,12 +28,12 @@ POLL_SECONDS = 0.25
 
 
 class Supervisor:
-    """Runs `count` workers against one server.
+    """Runs a worker in each place against one server.
 
     Args:
         settings: passed on to the workers through the environment.
         connection: to see when a burst is done, and for retention.
-        count: processes; the CPU's threads are shared out among them.
+        places: what the environment of each worker has beside ours, one process each (devices.py).
         command: what to start instead of a worker of `live` and `backfill`.
         restarts: how many deaths are too many.
         beside: runs as long as the workers do.
@@ -44,20 +43,21 @@ class Supervisor:
         self,
         settings: Settings,
         connection: redis.Redis,
-        count: int = 1,
+        places: Sequence[Mapping[str, str]] = ({},),
         command: list[str] | None = None,
         restarts: Restarts | None = None,
         beside: Beside | None = None,
     ) -> None:
         self._beside = beside
-        self._settings, self._redis, self._count = settings, connection, count
+        self._settings, self._redis, self._places = settings, connection, places
         self._command = command or worker_command()
         self._restarts = restarts or Restarts()
         self._retention = Retention(connection, settings.keep_days)
         self._exporter: Exporter | None = None
-        # Running ones, and for each that died the moment (monotonic) when its place is filled again.
-        self._workers: list[subprocess.Popen[bytes]] = []
-        self._due: list[float] = []
+        # Running ones with their places, and for each that died the moment (monotonic) when its
+        # place is filled again.
+        self._workers: dict[subprocess.Popen[bytes], Mapping[str, str]] = {}
+        self._due: list[tuple[float, Mapping[str, str]]] = []
         self._stopping = False
         self._log = log("supervisor")
 
@@ -75,7 +75,7 @@ class Supervisor:
         if self._settings.metrics_port:
             self._exporter = Exporter(self._settings.metrics_port)
         try:
-            self._workers = [self._spawn() for _ in range(self._count)]
+            self._workers = {self._spawn(place): place for place in self._places}
             code = 0
             while not self._stopping and not code:
                 time.sleep(POLL_SECONDS)
@@ -93,11 +93,14 @@ class Supervisor:
     def _replace_dead(self) -> int:
         """Start again what has died, after a wait; 1 when there is no point in it."""
         for worker in [w for w in self._workers if w.poll() is not None]:
-            self._workers.remove(worker)
+            place = self._workers.pop(worker)
             if self._exporter:
                 self._exporter.forget(worker.pid)
-            if worker.returncode == EX_CONFIG:  # it has said why
-                return 1
+            if worker.returncode == EX_CONFIG:  # it has said why; other GPUs may be in order
+                if not self._workers and not self._due:
+                    return 1
+                self._log.error("place_given_up", workers_left=len(self._workers), **place)
+                continue
             self._restarts.died()
             self._log.warning(
                 "worker_died", code=worker.returncode, recently=self._restarts.recent()
@@ -105,10 +108,10 @@ class Supervisor:
             if self._restarts.too_many():
                 self._log.error("workers_keep_dying", recently=self._restarts.recent())
                 return 1
-            self._due.append(time.monotonic() + self._restarts.wait_seconds())
-        for moment in [m for m in self._due if m <= time.monotonic()]:
-            self._due.remove(moment)
-            self._workers.append(self._spawn())
+            self._due.append((time.monotonic() + self._restarts.wait_seconds(), place))
+        for due in [d for d in self._due if d[0] <= time.monotonic()]:
+            self._due.remove(due)
+            self._workers[self._spawn(due[1])] = due[1]
         return 0
 
     def _let_old_go(self) -> None:
@@ -117,10 +120,8 @@ class Supervisor:
         except BeyondError as error:  # the workers find out themselves that the server is away
             self._log.warning("retention_waits", reason=str(error))
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        threads = str(self._settings.threads or max(1, (os.cpu_count() or 1) // self._count))
-        more = {"BEYOND_THREADS": threads, "OMP_NUM_THREADS": threads}
-        more |= self._exporter.environment if self._exporter else {}
+    def _spawn(self, place: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        more = {**place, **(self._exporter.environment if self._exporter else {})}
         # Its own process group: Ctrl-C reaches us alone, and we stop the workers warmly, once.
         return subprocess.Popen(
             self._command,

@@ -47,6 +47,7 @@ def rows_of(review: Review, analysis: Analysis | None) -> Rows:
         "created_at": created,
         "day": created // 86400,
         "dated": int(review.dated),
+        "excerpt": int(review.excerpt),
     }
     if analysis is None:
         return Rows({**head, **_WAITING})

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from shared.review import Issue
 
-VERSION = 1
+VERSION = 2
 derived, people = MetaData(), MetaData()
 _FILTERED = ("source", "category", "language", "rating", "urgency", "analysed_at")
 
@@ -50,6 +50,7 @@ reviews = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("day", Integer, nullable=False),
     Column("dated", SmallInteger, nullable=False, default=1),
+    Column("excerpt", SmallInteger, nullable=False, default=0),  # 1: the text is a beginning only
     # NULL while it waits for its analysis, as is all below.
     Column("analysed_at", BigInteger),
     Column("urgency", SmallInteger),  # 0 low, 1 normal, 2 high; NULL where there is no insight

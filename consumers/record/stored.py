@@ -19,7 +19,10 @@ _SAME = ("id", "source", "external_id", "text", "rating", "title", "author", "ur
 # What `whole` needs of a row.
 COLUMNS = [
     reviews.c[name]
-    for name in (*_SAME, "business", "category", "language", "created_at", "dated", "analysis")
+    for name in (
+        *(*_SAME, "business", "category", "language"),
+        *("created_at", "dated", "excerpt", "analysis"),
+    )
 ]
 
 
@@ -35,6 +38,7 @@ def whole(row: Mapping[str, Any]) -> tuple[Review, Analysis | None]:
         language=row["language"] or None,
         created_at=datetime.fromtimestamp(row["created_at"], UTC),
         dated=bool(row["dated"]),
+        excerpt=bool(row["excerpt"]),
     )
     kept = row["analysis"]
     return review, None if kept is None else Analysis.model_validate_json(kept)

@@ -62,7 +62,7 @@ class Verdict:
             if self.dispersion == 0
             else f"exact conditional negative binomial test, dispersion {self.dispersion:.2f}"
         )
-        return f"{name}: p = {_short(self.p)}, q = {_short(self.q)} (Benjamini-Hochberg)"
+        return f"{name}: p {_short(self.p)}, q {_short(self.q)} (Benjamini-Hochberg)"
 
 
 def judge(series: Sequence[Series], minimum: int = MINIMUM) -> list[Verdict | None]:
@@ -157,4 +157,4 @@ def _benjamini_hochberg(p: Sequence[float]) -> list[float]:
 
 
 def _short(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"
+    return f"= {p:.3f}" if p >= 0.001 else "< 0.001"

@@ -22,10 +22,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from producers.platforms.events import Platform
+from producers.platforms.events import Clock, Platform
 from producers.platforms.mapping import Description, Mapping, read_description
 from producers.platforms.native import Native
-from producers.platforms.proofs import Clock
 from producers.platforms.tenancy import check_tenants, scoped
 from shared.errors import Misconfigured
 from shared.settings import Settings
@@ -74,8 +73,16 @@ def platform_of(settings: Settings, name: str, path: Path, clock: Clock) -> Plat
     def made(secrets: Sequence[str]) -> Platform:
         return Mapping(name, read_description(path), secrets, clock)
 
+    def tenants(secrets: Sequence[str]) -> Platform:
+        if read_description(path).read.named_only:
+            raise Misconfigured(
+                f"BEYOND_TENANTS: {name} only names reviews; `beyond poll` fetches them and its "
+                "sources say whose they are: set the secret in BEYOND_PLATFORM_SECRETS"
+            )
+        return made(secrets)
+
     secrets = secrets_of(settings, name)
-    return scoped(made(secrets) if secrets else None, settings, {name: made})
+    return scoped(made(secrets) if secrets else None, settings, {name: tenants})
 
 
 def native(settings: Settings, clock: Clock) -> Platform | None:

@@ -5,10 +5,12 @@ It does not know HTTP frameworks, storage, or any single platform.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
+
+Clock = Callable[[], float]  # seconds since 1970
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,14 @@ class Delivery:
 class Event:
     """A review that was written or changed, or, with `deleted`, one that is gone.
 
-    `fields` are those of Review less `id`; of a deleted one only source and external_id.
+    `fields` are those of Review less `id`; of a deleted one only source and external_id, as of one
+    that is `wanted`: the platform only named it, and `beyond poll` fetches it.
     `happened_at` is the event's own time, aware, or None where the platform gives none.
     """
 
     fields: dict[str, Any]
     deleted: bool = False
+    wanted: bool = False
     happened_at: datetime | None = None
 
 
@@ -41,11 +45,17 @@ class Platform(Protocol):
     Any error but those named is a fault of the platform's code and answered with 500.
     """
 
+    @property
+    def may_wait(self) -> bool:
+        """May `verify` ask somebody over the network? Then it never runs on the event loop."""
+        ...
+
     def verify(self, delivery: Delivery) -> None:
         """Return if the delivery is genuine, judged on the raw body; nothing was parsed before.
 
         Raises:
             Unauthorized: the proof is missing, wrong or out of date (401); nothing more is read.
+            TemporaryFailure: what it takes to judge cannot be had now, e.g. the sender's keys (503).
         """
         ...
 

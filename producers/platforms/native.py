@@ -6,8 +6,8 @@ import hmac
 import time
 from collections.abc import Sequence
 
-from producers.platforms.events import Delivery, Event
-from producers.platforms.proofs import Clock, check_secret, standard_webhooks
+from producers.platforms.events import Clock, Delivery, Event
+from producers.platforms.proofs import check_secret, standard_webhooks
 from producers.platforms.values import load, text_of
 from shared.errors import InvalidReview, Malformed, Misconfigured, Unauthorized
 from shared.review import Review
@@ -31,6 +31,8 @@ class Native:
             _checked("standard-webhooks", secret, "BEYOND_WEBHOOK_SECRET")
         for token in tokens:
             _checked("secret-header", token, "BEYOND_WEBHOOK_TOKEN")
+
+    may_wait = False
 
     def verify(self, delivery: Delivery) -> None:
         """Check token or signature over the raw body, in constant time.

@@ -10,17 +10,16 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from standardwebhooks import Webhook
 
-from producers.platforms.events import Delivery
+from producers.platforms.events import Clock, Delivery
+from producers.platforms.oidc import check_token, keys_at
 from shared.errors import Misconfigured, Unauthorized
-
-Clock = Callable[[], float]  # seconds since 1970
 
 # Standard Webhooks and Svix allow a clock to be five minutes off, either way; we use it for all.
 WINDOW_SECONDS = 300
@@ -30,19 +29,22 @@ class Proof(BaseModel):
     """The `[verify]` table of a platform's description."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    scheme: Literal["hmac", "standard-webhooks", "secret-header", "secret-path", "basic"]
+    scheme: Literal["hmac", "standard-webhooks", "secret-header", "secret-path", "basic", "oidc"]
     header: str = Field(default="", description="header of signature or secret, lower case")
     algorithm: Literal["sha256", "sha512", "sha1"] = "sha256"
     encoding: Literal["hex", "base64"] = "hex"
     prefix: str = Field(default="", description="text before the signature, e.g. sha256=")
     signed: str = Field(default="{body}", description="what is signed: {body} and {timestamp}")
     timestamp_header: str = Field(default="", description="Unix seconds; checked against replay")
+    keys: str = Field(default="", description="oidc: address or file of the signer's keys (JWKS)")
+    issuers: tuple[str, ...] = Field(default=(), description="oidc: who may have issued a token")
 
     def check(self, delivery: Delivery, secrets: Sequence[str], clock: Clock) -> None:
         """Return if one of `secrets` proves the delivery.
 
         Raises:
             Unauthorized: none does; the text names the header, never what was expected in it.
+            TemporaryFailure: the signer's keys cannot be had now.
         """
         if self.scheme == "hmac":
             _hmac(self, delivery, secrets, clock)
@@ -52,6 +54,9 @@ class Proof(BaseModel):
             _among(delivery.headers.get(self.header, ""), secrets, f"header {self.header}")
         elif self.scheme == "basic":
             _among(_basic_password(delivery), secrets, "Authorization: Basic")
+        elif self.scheme == "oidc":
+            token = delivery.headers.get("authorization", "")
+            check_token(token, keys_at(self.keys), self.issuers, secrets, clock)
         else:
             _among(delivery.key, secrets, "the last part of the address")
 
@@ -60,10 +65,14 @@ def check_secret(scheme: str, secret: str) -> None:
     """Refuse a secret that could never prove anything, when the program starts.
 
     Raises:
-        Misconfigured: empty, or for standard-webhooks not `whsec_` + base64.
+        Misconfigured: empty; for standard-webhooks not `whsec_` + base64; for oidc not two words.
     """
     if not secret:
         raise Misconfigured("an empty secret would open the door to everyone")
+    if scheme == "oidc" and len(secret.split()) != 2:
+        raise Misconfigured(
+            "not `EMAIL AUDIENCE`: who signs the tokens, and for whom they are made"
+        )
     if scheme == "standard-webhooks":
         try:
             Webhook(secret)

@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from producers.platforms import descriptions, native, platform_of, platforms
-from producers.platforms.events import Platform
-from producers.platforms.proofs import Clock
+from producers.platforms.events import Clock, Platform
 from shared.errors import Misconfigured
 from shared.settings import Settings
 from shared.telemetry import log

@@ -42,6 +42,12 @@ class Scoped:
     def __init__(self, everyone: Platform | None, tenants: Sequence[Tenant]) -> None:
         self._everyone, self._tenants = everyone, tuple(tenants)
 
+    @property
+    def may_wait(self) -> bool:
+        """See Platform.may_wait."""
+        everyone = self._everyone is not None and self._everyone.may_wait
+        return everyone or any(tenant.platform.may_wait for tenant in self._tenants)
+
     def verify(self, delivery: Delivery) -> None:
         """See Platform.verify."""
         self._whose(delivery)

@@ -7,7 +7,7 @@ more forms are worth guessing; a program writes one form, and a guess would hide
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from shared.errors import InvalidReview, Malformed
@@ -67,8 +67,10 @@ def rating_of(value: Any, name: str = "rating") -> float | None:
         raise InvalidReview(f"{name}: not a number (got {text[:40]!r})") from None
 
 
-def moment_of(value: Any, name: str) -> datetime | None:
+def moment_of(value: Any, name: str, zone: tzinfo = UTC) -> datetime | None:
     """An aware UTC time from ISO 8601, `2018-02-20 14:12:13 UTC`, or Unix seconds or milliseconds.
+
+    `zone` is that of times which name none.
 
     Raises:
         InvalidReview: anything else.
@@ -81,8 +83,11 @@ def moment_of(value: Any, name: str) -> datetime | None:
             seconds = float(text)
             seconds /= 1000 if seconds >= _MILLISECONDS_FROM else 1
             return datetime.fromtimestamp(seconds, UTC)
-        found = datetime.fromisoformat(text.removesuffix(" UTC"))
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        plain = text.removesuffix(" UTC")
+        found = datetime.fromisoformat(plain)
+        if found.tzinfo is None:
+            found = found.replace(tzinfo=UTC if plain != text else zone)
+        return found.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         raise InvalidReview(
             f"{name}: no time (got {text[:40]!r}); use ISO 8601, e.g. 2026-03-01T12:00:00Z"

@@ -8,6 +8,7 @@ then one per token of the longest answer. It does not know reviews, prompts or R
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,6 +42,7 @@ class Generator:
     ) -> None:
         self.model, self.tokenizer = model, tokenizer
         self._most_rows, self._prompt_tokens, self._tick = most_rows, prompt_tokens, tick
+        self._fitting_rows = most_rows  # fewer once memory was short
         self._prefix: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
         self._vocabulary: Vocabulary | None = None
         self._end_ids = {
@@ -89,32 +91,40 @@ class Generator:
         ids = [self.tokenizer(p, add_special_tokens=False)["input_ids"] for p in prompts]
         out = [""] * len(prompts)
         for batch in token_batches([len(i) for i in ids], self._prompt_tokens, self._most_rows):
-            grammars = [
-                IssueGrammar(self.vocabulary, fenced[i]) if fenced is not None else None
-                for i in batch
-            ]
-            texts = self._safely(
-                prefix, [ids[i] for i in batch], grammars, max_new_tokens, end_line
+            reviews = [fenced[i] if fenced is not None else None for i in batch]
+            texts = self._in_memory(
+                prefix, [ids[i] for i in batch], reviews, max_new_tokens, end_line
             )
             for i, text in zip(batch, texts, strict=True):
                 out[i] = text
         return out
 
-    def _safely(
-        self, prefix: str, ids: list[list[int]], grammars: list[Any], limit: int, end_line: bool
+    def _in_memory(
+        self,
+        prefix: str,
+        ids: list[list[int]],
+        reviews: list[str | None],
+        limit: int,
+        end_line: bool,
     ) -> list[str]:
-        """Run a batch; when the device's memory is short, run its halves."""
-        try:
-            return list(self._batch(prefix, ids, grammars, limit, end_line))
-        except torch.OutOfMemoryError:
-            if len(ids) == 1:
-                raise
-            torch.cuda.empty_cache()
-            half = len(ids) // 2
-            fresh = [IssueGrammar(g._v, g._text.decode()) if g else None for g in grammars]
-            return self._safely(prefix, ids[:half], fresh[:half], limit, end_line) + self._safely(
-                prefix, ids[half:], fresh[half:], limit, end_line
-            )
+        """Run rows, as many together as the device's memory was seen to hold."""
+        out: list[str] = []
+        while len(out) < len(ids):
+            part = slice(len(out), len(out) + self._fitting_rows)
+            grammars = [r if r is None else IssueGrammar(self.vocabulary, r) for r in reviews[part]]
+            try:
+                out += self._batch(prefix, ids[part], grammars, limit, end_line)
+                continue
+            except torch.OutOfMemoryError:
+                tried = len(ids[part])
+            # Outside of `except`: until there the exception's frames hold the failed batch's cache.
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            if tried == 1:
+                raise torch.OutOfMemoryError("not even one row fits into the device's memory")
+            self._fitting_rows = tried // 2
+        return out
 
     @torch.inference_mode()
     def _batch(

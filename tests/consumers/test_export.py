@@ -65,6 +65,27 @@ def test_an_empty_cell_stays_empty(store):
     assert row["dated"] == "False" and row["evidence"] == "cold"
 
 
+def test_a_beginning_of_a_review_is_told_from_a_whole_one_from_both_sources(database, store):  # noqa: F811
+    begun = Review(
+        source="yelp", external_id="1", text="The soup...", created_at=EPOCH, excerpt=True
+    )
+    pairs = [(review, analysed(review, (4, 8))) for review in (begun, make_review(2))]
+    store.put([review for review, _ in pairs])
+    store.save(pairs)
+    with writing(database) as connection:
+        apply(connection, store.all())
+    with database.connect() as connection:
+        kept = list(from_record(connection, OWNER, ALL))
+    assert kept == list(from_store(store, ALL))
+    assert {e["id"]: e.get("excerpt") for e in kept} == {begun.id: True, make_review(2).id: None}
+    told = {row["id"]: row["excerpt"] for row in rows_of(kept)}
+    assert told == {begun.id: "True", make_review(2).id: "False"}
+    out = io.BytesIO()
+    write_parquet(kept, out)
+    table = parquet.read_table(io.BytesIO(out.getvalue()))
+    assert sorted(table["excerpt"].to_pylist()) == [False, True]
+
+
 def test_waiting_reviews_are_lines_but_no_rows(store):
     store.put([make_review(1)])
     assert rows_of(from_store(store, ALL)) == []

@@ -22,13 +22,14 @@ from producers.platforms.mapping import read_description
 from producers.webhook import create_app
 from shared.settings import Settings
 from tests.producers.platforms.test_contract import JSON, SAMPLES, changed, paths_in
+from tests.producers.platforms.test_oidc import ALLOWED, OWN, key_set, token
 from tests.producers.test_door_limits import WHOLE, served
 
 WHSEC = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
 PROOFS = {name: read_description(path).verify for name, path in descriptions(Settings()).items()}
 OPEN = {
     "webhook_token": SecretStr("secret"),
-    "platform_secrets": {name: [SecretStr(WHSEC)] for name in PROOFS},
+    "platform_secrets": {n: [SecretStr(WHSEC)] for n, p in PROOFS.items() if p.scheme != "oidc"},
     "webhook_address_rate": 0,
     "webhook_source_rate": 0,
 }
@@ -40,8 +41,11 @@ ANY = bounded(
 
 
 @pytest.fixture
-def client(settings, server):  # type: ignore[no-untyped-def]
-    app = create_app(settings.model_copy(update=OPEN), server)
+def client(settings, server, tmp_path):  # type: ignore[no-untyped-def]
+    (tmp_path / "google-business.toml").write_text(OWN)
+    (tmp_path / "google-business.secret").write_text(ALLOWED)
+    (tmp_path / "keys.json").write_text(json.dumps(key_set("k1")))
+    app = create_app(settings.model_copy(update={**OPEN, "platforms": tmp_path}), server)
     return TestClient(app, raise_server_exceptions=False)
 
 
@@ -50,6 +54,9 @@ def genuine(name: str, body: bytes) -> tuple[str, dict[str, str]]:
     if not name:
         return "/reviews", {"Authorization": "Bearer secret"}
     proof, path = PROOFS[name], f"/reviews/{name}"
+    if proof.scheme == "oidc":
+        now = int(datetime.now(UTC).timestamp())
+        return path, {"Authorization": f"Bearer {token(iat=now, exp=now + 3600)}"}
     if proof.scheme == "secret-path":
         return f"{path}/{WHSEC}", {}
     if proof.scheme == "secret-header":

@@ -20,6 +20,7 @@ from producers.rates import Rates
 from producers.webhook import create_app
 from shared.errors import RateLimited, TemporaryFailure, Unauthorized
 from shared.stream.arrivals import Arrival, Arrivals, Bundle
+from shared.stream.polling import Wanted
 from shared.stream.rate_limit import Bucket, Refusal
 from tests.conftest import free_port, make_review, wait_until
 
@@ -151,7 +152,7 @@ def test_one_customer_of_ipv6_is_one_sender_and_mapped_addresses_are_ipv4(client
 def test_without_a_server_the_rates_refuse_nobody():
     away = redis.Redis(port=free_port(), retry=Retry(NoBackoff(), 0))
     commit, rates = GroupCommit(Arrivals(away, 9, 9, None), 1), Rates(1, 1)
-    doorway = Doorway({"": Native([], ["secret"])}, commit, rates, b"key")
+    doorway = Doorway({"": Native([], ["secret"])}, commit, rates, Wanted(away), b"key", 1)
     for _ in range(20):
         with pytest.raises(Unauthorized):
             asyncio.run(doorway.take("", Delivery({}, b"{}"), "1.1.1.1"))

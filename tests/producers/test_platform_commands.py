@@ -27,7 +27,7 @@ def run(tmp_path, monkeypatch):  # type: ignore[no-untyped-def]
 
 def test_list_says_who_is_served_and_what_was_checked(run):
     out = run("list").output
-    assert "judgeme           served" in out and "okendo            no secret" in out
+    assert "judgeme             served" in out and "okendo              no secret" in out
     assert "vector by openssl" in out
 
 

@@ -19,7 +19,7 @@ from producers.platforms.mapping import read_description
 from producers.webhook import create_app
 from shared.errors import Misconfigured
 from shared.settings import Settings, load_settings
-from tests.producers.platforms.test_contract import SAMPLES
+from tests.producers.platforms.test_contract import NAMED, SAMPLES
 
 TENANTS = ("Harbour Grill", "Fern & Thread")
 SHOP = """
@@ -70,7 +70,7 @@ def proof(name: str, secret: str, body: bytes) -> tuple[dict[str, str], str]:
 @pytest.fixture
 def client(settings, server, tmp_path):  # type: ignore[no-untyped-def]
     (tmp_path / "shop.toml").write_text(SHOP)
-    names = ["token", "webhook", *descriptions(settings), "shop"]
+    names = ["token", "webhook", *(set(descriptions(settings)) - set(NAMED)), "shop"]
     tenants = {b: {n: [SecretStr(secret_of(b, n))] for n in names} for b in TENANTS}
     full = settings.model_copy(
         update={"tenants": tenants, "webhook_token": SecretStr("all"), "platforms": tmp_path}
@@ -94,7 +94,7 @@ def ids(answer):  # type: ignore[no-untyped-def]
     return [one["id"] for one in told.get("reviews", [told])]
 
 
-ROUTES = pytest.mark.parametrize("name", ["token", "webhook", *sorted(n for n in SAMPLES if n)])
+ROUTES = pytest.mark.parametrize("name", ["token", "webhook", *sorted({*SAMPLES} - {"", *NAMED})])
 
 
 @ROUTES
@@ -172,6 +172,20 @@ def test_everyones_secret_still_writes_all(client, store):
         assert store.reviews([identity])[0].business == business
 
 
+def test_a_tenants_platform_that_asks_over_the_network_never_holds_up_the_others(tmp_path):
+    """Its proofs leave the event loop, whoever's secret it is."""
+    rule = 'scheme = "oidc"\nkeys = "keys.json"\nissuers = ["https://accounts.example"]\n'
+    secret = 'scheme = "secret-header"\nheader = "x-secret"\n'
+    (tmp_path / "shop.toml").write_text(SHOP)
+    (tmp_path / "asks.toml").write_text(SHOP.replace(secret, rule))
+    own = {"shop": [SecretStr("x")], "asks": [SecretStr("a@b.example us")]}
+    served = platforms(Settings(platforms=tmp_path, tenants={"Harbour Grill": own}))
+    assert {name: platform.may_wait for name, platform in served.items()} == {
+        "shop": False,
+        "asks": True,
+    }
+
+
 def test_tenants_alone_are_enough_to_serve(settings):
     only = settings.model_copy(update={"tenants": {"B": {"token": [SecretStr("x" * 20)]}}})
     assert set(platforms(only)) == {""}
@@ -185,6 +199,7 @@ def test_tenants_alone_are_enough_to_serve(settings):
         ({"B": {"token": ["x"]}, "C": {"token": ["x"]}}, "another's"),
         ({"": {"token": ["x"]}}, "name a business"),
         ({"B": {"webhook": ["x"]}}, "whsec_"),
+        ({"B": {"app-store-feedback": ["x"]}}, "only names reviews; .* BEYOND_PLATFORM_SECRETS"),
     ],
 )
 def test_what_cannot_work_is_told_at_the_start(monkeypatch, tenants, wrong):

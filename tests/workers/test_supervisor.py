@@ -51,13 +51,13 @@ def test_as_many_deaths_within_the_window_do_and_the_wait_between_them_grows():
 
 def test_workers_that_die_at_once_end_it_with_code_1(server, settings):
     command = [sys.executable, "-c", "raise SystemExit(3)"]
-    supervisor = Supervisor(settings, server, 2, command, Restarts(limit=4))
+    supervisor = Supervisor(settings, server, [{}, {}], command, Restarts(limit=4))
     assert supervisor.run() == 1
 
 
 def test_a_worker_that_can_never_start_ends_it_without_a_second_try(server, settings, tmp_path):
     code = f"open({str(tmp_path / 'starts')!r}, 'a').write('x'); raise SystemExit(78)"
-    assert Supervisor(settings, server, 1, [sys.executable, "-c", code]).run() == 1
+    assert Supervisor(settings, server, [{}], [sys.executable, "-c", code]).run() == 1
     assert (tmp_path / "starts").read_text() == "x"
 
 

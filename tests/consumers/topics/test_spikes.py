@@ -121,7 +121,7 @@ def test_the_sentence_names_counts_days_and_test(settings):
         (found,) = spikes(connection, owner_scope(), UNTIL)
     assert found.since == date(2026, 10, 24) and found.until == date(2026, 10, 30)
     assert found.sentence.startswith(f"staff: {found.count} in the 7 days to 2026-10-30, 0.0 exp")
-    assert "test" in found.sentence and "p = " in found.sentence
+    assert "test" in found.sentence and "p < 0.001" in found.sentence
 
 
 def test_links_of_issues_that_are_gone_count_for_nothing(settings):

@@ -51,11 +51,41 @@ SAMPLES = {
     "reviewsio": {"id": 7, "comments": "cold", "rating": "2", "date_created": DATE},
     "shopify": {"review": {"id": 7, "body": "cold", "rating": 2, "created_at": 1772366400}},
 }
+SAMPLES["yext"] = {
+    "meta": {"eventType": "REVIEW_CREATED", "timestamp": 1772366400000},
+    "review": {"id": 7, "content": "cold", "rating": 2, "publisherDate": 1772366400000},
+}
+# Notifications: they only name a review.
+NAMED = {
+    "app-store-feedback": {
+        "data": {
+            "type": "betaFeedbackScreenshotSubmissionCreated",
+            "id": "event-1",
+            "version": 1,
+            "attributes": {"timestamp": DATE},
+            "relationships": {"instance": {"data": {"type": "submissions", "id": "7"}}},
+        }
+    },
+    "google-business": {
+        "message": {
+            # printf '{"reviewName":"7","locationName":"accounts/1/locations/2"}' | base64 -w0
+            "data": "eyJyZXZpZXdOYW1lIjoiNyIsImxvY2F0aW9uTmFtZSI6ImFjY291bnRzLzEvbG9jYXRpb25zLzIifQ==",
+            "messageId": "2070443601311540",
+            "publishTime": DATE,
+        },
+        "subscription": "projects/p/subscriptions/s",
+    },
+}
+SAMPLES |= NAMED
 SAMPLES["trustpilot-basic"] = SAMPLES["trustpilot"]
 ALL = platforms(
     Settings(
         webhook_secret=SecretStr(WHSEC),
-        platform_secrets={n: [SecretStr(WHSEC)] for n in SAMPLES if n},
+        platform_secrets={
+            n: [SecretStr("a@b.example us" if n == "google-business" else WHSEC)]
+            for n in SAMPLES
+            if n
+        },
     )
 )
 BY_NAME = pytest.mark.parametrize("name", sorted(ALL))
@@ -76,7 +106,26 @@ def test_without_proof_nothing_is_read(name):
         ALL[name].verify(Delivery({}, json.dumps(SAMPLES[name]).encode()))
 
 
-@BY_NAME
+@pytest.mark.parametrize("name", NAMED)
+def test_a_notification_names_one_review_to_fetch(name):
+    (event,) = parsed(name, SAMPLES[name])
+    assert event.wanted and event.fields == {"source": name, "external_id": "7"}
+
+
+@pytest.mark.parametrize("data", [None, "", "e30="])  # nothing, nothing, base64 of {}
+def test_a_notification_about_something_else_is_no_event(data):
+    message = {"message": {"data": data, "messageId": "1"}}
+    assert parsed("google-business", message) == []
+    assert parsed("app-store-feedback", {"data": {"type": "webhookPingCreated", "id": "x"}}) == []
+
+
+def test_a_message_that_is_not_packed_as_promised_is_malformed():
+    for data in ("!", "AA==", 7, ["e30="]):
+        with pytest.raises(Malformed):
+            parsed("google-business", {"message": {"data": data}})
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - set(NAMED)))
 def test_a_sample_becomes_one_review_of_that_source(name):
     (event,) = parsed(name, SAMPLES[name])
     review = make_review(event.fields, b"key")
@@ -147,7 +196,7 @@ def test_any_value_anywhere_is_read_or_refused_but_never_an_error(name, data):
     payload = changed(SAMPLES[name], path, data.draw(JSON))
     try:
         for event in parsed(name, payload):
-            arrival(event, b"key")
+            assert event.wanted or arrival(event, b"key")
     except InvalidReview as error:
         str(error).encode()  # it becomes an answer
 
@@ -168,6 +217,8 @@ def test_any_value_anywhere_is_read_or_refused_but_never_an_error(name, data):
                 "judgeme-hmac-sha256",
                 "x-shopify-hmac-sha256",
                 "x-stamped-webhook-secret",
+                "x-apple-signature",
+                "x-yext-signature",
             ]
         ),
         st.text(),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -67,3 +69,46 @@ def test_a_tick_comes_after_every_forward_pass(model):
     finally:
         hook.remove()
     assert events == ["forward", "tick"] * (1 + 5), "one for the prefix, one for each token"
+
+
+def test_when_memory_is_short_the_failed_batch_is_freed_before_fewer_rows_are_tried(model):
+    """A real model whose forward pass needs memory for two rows at most.
+
+    Before, the retry ran inside `except`: the exception's frames kept the failed batch's cache.
+    """
+    causal, words = model
+    expected = Generator(causal, words).run("", prompts(), max_new_tokens=4)
+    kept: list[weakref.ref[object]] = []
+    rows: list[int] = []
+
+    def short(_module, _args, given):  # type: ignore[no-untyped-def]
+        tried = len(given["input_ids"])
+        if tried > 2:
+            kept.append(weakref.ref(given["past_key_values"]))
+            raise torch.OutOfMemoryError("no memory for so many rows")
+        assert all(cache() is None for cache in kept), "the failed batch's cache is still there"
+        rows.append(tried)
+
+    hook = causal.register_forward_pre_hook(short, with_kwargs=True)
+    generator = Generator(causal, words)
+    try:
+        assert generator.run("", prompts(), max_new_tokens=4) == expected
+        assert len(kept) == 1 and max(rows) == 2
+        generator.run("", prompts(), max_new_tokens=4)
+        assert len(kept) == 1, "the size that fits is remembered"
+    finally:
+        hook.remove()
+
+
+def test_one_row_that_does_not_fit_says_so(model):
+    causal, words = model
+
+    def never(*_):  # type: ignore[no-untyped-def]
+        raise torch.OutOfMemoryError("none")
+
+    hook = causal.register_forward_pre_hook(never)
+    try:
+        with pytest.raises(torch.OutOfMemoryError, match="not even one row"):
+            Generator(causal, words).run("", prompts()[:2], max_new_tokens=4)
+    finally:
+        hook.remove()
