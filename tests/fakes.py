@@ -12,8 +12,11 @@ from shared.errors import TemporaryFailure
 from shared.review import EMOTIONS, Emotions, Insight, Review
 from shared.stream.names import ANALYSE
 from shared.stream.store import Store
-from workers.batch_worker import BATCH_FUNCTIONS, BatchFunction, BatchWorker
+from workers.batch_worker import BatchWorker
+from workers.build import build_writer
+from workers.functions import BATCH_FUNCTIONS, BatchFunction
 from workers.pipeline import Pipeline
+from workers.rolling import Rolling
 
 ANGRY = Emotions(
     probabilities={e: 0.9 if e == "anger" else 0.01 for e in EMOTIONS}, present=("anger",)
@@ -90,6 +93,18 @@ def _dying(worker: BatchWorker) -> BatchFunction:
     return Pipeline(_DiesSaving(worker.connection), FakeEmotions(), FakeWriter()).run
 
 
-BATCH_FUNCTIONS[ANALYSE] = lambda worker: (
-    _dying if isinstance(worker, SlowSaveWorker) else _analyse
-)(worker)
+class ServedWorker(BatchWorker):
+    """The real worker with fake emotions, and the real writer that asks BEYOND_OPENAI_URL."""
+
+
+def _served(worker: BatchWorker) -> BatchFunction:
+    assert worker.settings is not None
+    store = Store(worker.connection)
+    writer = build_writer(worker.settings, store, worker.tick)
+    found = Rolling.over(Pipeline(store, FakeEmotions(), writer))
+    assert found is not None
+    return found
+
+
+_MADE = {SlowSaveWorker: _dying, ServedWorker: _served}
+BATCH_FUNCTIONS[ANALYSE] = lambda worker: _MADE.get(type(worker), _analyse)(worker)

@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 import yaml
 
+from shared.inference.adapters import open_registry
 from shared.settings import load_settings
 from shared.stream.access import NAMES
 from tests.conftest import CACHE, ROOT
@@ -90,6 +91,24 @@ def test_the_gpu_worker_reserves_a_device_behind_a_profile(compose):
     ] == ["gpu"]
 
 
+def test_the_served_engine_may_load_adapters_and_is_waited_for(compose):
+    """Its settings are those that tests/workers/test_served_adapters.py plays; it is open to nobody outside."""
+    vllm, worker = compose["services"]["vllm"], compose["services"]["worker-served"]
+    assert vllm["profiles"] == worker["profiles"] == ["vllm"] and "ports" not in vllm
+    assert vllm["environment"]["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "true"
+    assert "--enable-lora" in vllm["command"] and vllm["healthcheck"]["test"]
+    assert worker["depends_on"]["vllm"] == {"condition": "service_healthy"}
+    asked = {k.removeprefix("BEYOND_").lower(): v for k, v in worker["environment"].items()}
+    assert f"--served-model-name={asked['openai_model']}" in vllm["command"]
+    mounts = {v.split(":")[1] for v in vllm["volumes"]}
+    assert asked["openai_adapters"].rsplit("/", 1)[0] in mounts
+    settings = load_settings(home=asked["home"], adapters_url=None)
+    assert (
+        asked["openai_adapters"].rsplit("/", 1)[1]
+        == open_registry(settings)._root.rsplit("/", 1)[1]
+    )
+
+
 def test_images_do_not_run_as_root(compose):
     _, *stages = re.split(r"^FROM .* AS ", (ROOT / "Dockerfile").read_text(), flags=re.M)
     ends = {stage.split()[0]: re.findall(r"^USER (\w+)", stage, re.M)[-1:] for stage in stages}
@@ -115,6 +134,8 @@ def test_each_service_has_the_password_of_its_own_user_alone(compose):
         "poll": {"PRODUCER_PASSWORD"},
         "worker": {"WORKER_PASSWORD"},
         "worker-gpu": {"WORKER_PASSWORD"},
+        "worker-served": {"WORKER_PASSWORD"},
+        "vllm": set(),
         "record": {"RECORD_PASSWORD"},
         "trainer": {"TRAINER_PASSWORD"},
         "reader": {"READER_PASSWORD"},

@@ -11,11 +11,11 @@ returns None or an exception for each.
 
 from __future__ import annotations
 
-import importlib
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import redis
@@ -31,17 +31,17 @@ from shared.errors import Misconfigured, TemporaryFailure
 from shared.settings import Settings, load_settings
 from shared.stream import leases
 from shared.stream.leases import Settled
-from shared.stream.names import ALLOWED, ANALYSE, LIVE, TRAIN
+from shared.stream.names import ALLOWED, LIVE
 from shared.stream.queues import ReliableQueue, job_fields, lane_of
 from shared.stream.recovery import sweep
 from shared.telemetry import configure, log
 from workers.few_beats import FewBeats
+from workers.flight import Flight
+from workers.functions import BATCH_FUNCTIONS, BatchFunction
 from workers.hold import Hold
 from workers.outage import Outage
+from workers.rolling import Rolling
 
-BatchFunction = Callable[[Sequence[str]], "list[Exception | None]"]
-# What a job may name, and how to make the function that runs it, which loads models.
-BATCH_FUNCTIONS: dict[str, Callable[[BatchWorker], BatchFunction]] = {}
 # Seconds an idle worker may take to stop; it needs one or two.
 _STOP_SECONDS = 10
 # Commands are repeated for about so many seconds while the server is away, before it is an outage.
@@ -128,11 +128,12 @@ class BatchWorker(FewBeats, SimpleWorker):
         in_hand = {job.id: job}
         try:
             self.set_state(WorkerStatus.BUSY)
+            if isinstance(rolling := self._functions.get(ALLOWED.get(queue.name, "")), Rolling):
+                if lane_of(job) == 0:
+                    return self._roll(rolling, job, queue)
             in_hand |= {j.id: j for j in self._companions(job, queue)}
             with self._hold.held(self.connection, queue.name, in_hand, self._beat):
-                for name, group in self._by_function(
-                    list(in_hand.values()), queue, in_hand
-                ).items():
+                for name, group in self.by_function(list(in_hand.values()), queue, in_hand).items():
                     self._run(name, group, queue, in_hand)
             self._outage.over()
         except _AWAY as error:
@@ -140,6 +141,23 @@ class BatchWorker(FewBeats, SimpleWorker):
             self._outage.give_back(queue.name, held, error, lambda: self._stop_requested)
         finally:
             self._in_batch = False
+
+    def _roll(self, rolling: Rolling, first: Job, queue: Queue) -> None:
+        """Keep reviews in flight at the served writer until none of these queues has more."""
+        queues = [q for q in self.queues if self._functions.get(ALLOWED.get(q.name, "")) is rolling]
+        flight = Flight(rolling, self, queues, self._outage.over)
+        with ExitStack() as stack:
+            for q in queues:
+                stack.enter_context(
+                    self._hold.held(self.connection, q.name, flight.in_hand[q.name], self._beat)
+                )
+            try:
+                flight.run(first, queue)
+            except _AWAY as error:
+                for name, jobs in flight.in_hand.items():
+                    held = [(j.id, j.lease.entry) for j in jobs.values()]
+                    if held:
+                        self._outage.give_back(name, held, error, lambda: self._stop_requested)
 
     def _companions(self, first: Job, queue: Queue) -> list[Job]:
         """More jobs of the same lane: all that wait, up to a batch; when there are none, a short linger."""
@@ -157,20 +175,21 @@ class BatchWorker(FewBeats, SimpleWorker):
             got = ReliableQueue.claim(queue, limit - 1, lane)
         return got
 
-    def _by_function(
+    def by_function(
         self, jobs: list[Job], queue: Queue, in_hand: dict[str, Job]
     ) -> dict[str, list[Job]]:
+        """Jobs by the function that they name; those that may not run are failed, tried chunks split."""
         groups: dict[str, list[Job]] = {}
         for job in jobs:
             try:
                 name = self._allowed(job, queue)
             except Exception as error:  # undecodable jobs raise whatever their damage provokes
-                self._fail(job, error, queue, in_hand, final=True)
+                self.fail(job, error, queue, in_hand, final=True)
                 continue
             if lane_of(job) and len(job.args[0]) > 1:
                 # A chunk that failed or lost its worker becomes a job a review: whichever is to
                 # blame then stands alone.
-                self._settle([(job, job.args[0])], queue, in_hand)
+                self.settle([(job, job.args[0])], queue, in_hand)
             else:
                 groups.setdefault(name, []).append(job)
         return groups
@@ -201,10 +220,10 @@ class BatchWorker(FewBeats, SimpleWorker):
             failed = [i for i in job.args[0] if outcomes[i] is not None]
             if not failed or len(job.args[0]) > 1:
                 done.append((job, failed))
-        self._settle(done, queue, in_hand)
+        self.settle(done, queue, in_hand)
         for job in jobs:
             if len(job.args[0]) == 1 and (error := outcomes[job.args[0][0]]) is not None:
-                self._fail(job, error, queue, in_hand)
+                self.fail(job, error, queue, in_hand)
         self._log.info(
             "batch",
             queue=queue.name,
@@ -213,7 +232,7 @@ class BatchWorker(FewBeats, SimpleWorker):
             seconds=round(time.monotonic() - begun, 3),
         )
 
-    def _settle(
+    def settle(
         self, done: Sequence[tuple[Job, list[str]]], queue: Queue, in_hand: dict[str, Job]
     ) -> None:
         """Jobs are done and vanish; reviews of a chunk that failed get a job each, in a smaller lane."""
@@ -232,7 +251,7 @@ class BatchWorker(FewBeats, SimpleWorker):
         for job, _ in done:
             in_hand.pop(job.id, None)
 
-    def _fail(
+    def fail(
         self,
         job: Job,
         error: Exception,
@@ -277,24 +296,3 @@ class BatchWorker(FewBeats, SimpleWorker):
             self._log.error("cannot_start", reason=str(error))
             raise SystemExit(EX_CONFIG) from error
         super().bootstrap(*args, **kwargs)
-
-
-def _analyse(worker: BatchWorker) -> BatchFunction:
-    from workers.build import build_pipeline
-
-    assert worker.settings is not None
-    return build_pipeline(worker.settings, worker.connection, tick=worker.tick).run
-
-
-def _train(worker: BatchWorker) -> BatchFunction:
-    # By name, when a worker of the training queue starts: workers know no trainer code, and need
-    # none of its packages.
-    assert worker.settings is not None
-    batch: BatchFunction = importlib.import_module("trainer.schedule").batch(
-        worker.settings, worker.connection, worker.tick
-    )
-    return batch
-
-
-BATCH_FUNCTIONS[ANALYSE] = _analyse
-BATCH_FUNCTIONS[TRAIN] = _train

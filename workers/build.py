@@ -15,8 +15,9 @@ from shared.language import MATCHER_LANGUAGES
 from shared.settings import Settings
 from shared.stream.store import Store, store_of
 from workers.alarms import LASTS_SECONDS
-from workers.insights import InsightWriter, MatchedWriter, OpenAIWriter, TransformersWriter
+from workers.insights import InsightWriter, MatchedWriter, TransformersWriter
 from workers.pipeline import Pipeline
+from workers.served import ServedWriter
 
 
 def build_pipeline(
@@ -48,9 +49,9 @@ def build_writer(
     settings: Settings, store: Store, tick: Callable[[], None]
 ) -> InsightWriter | None:
     """The insight writer that the settings ask for; None with BEYOND_INSIGHT_MODEL=none."""
-    if settings.openai_url:
-        return OpenAIWriter(settings)
-    if settings.insight_model == "none":
+    if settings.openai_url and not settings.openai_adapters:
+        return ServedWriter(settings, tick=tick)
+    if settings.insight_model == "none" and not settings.openai_url:
         return None
     from workers.hotswap import Serving
 
@@ -62,6 +63,8 @@ def build_writer(
         store.warn(f"{cause} {worker}", text, lasts_seconds=LASTS_SECONDS)
 
     serving = Serving(settings, warn=warn, tick=tick)
+    if settings.openai_url:
+        return ServedWriter(settings, serving, tick)
     return (
         MatchedWriter(serving)
         if settings.insight_writer == "matched"

@@ -86,7 +86,7 @@ class Serving:
         self._refused: dict[str, str] = {}  # bad ones and why, for as long as this process lives
         self.engine: Any = None
         self.adapter = NONE
-        if settings.insight_writer == "generated":
+        if self._student.bare_first:
             self.engine = self._student.bare()
         self._begin()
 
@@ -105,7 +105,13 @@ class Serving:
         if self.engine is None:
             self.engine = self._student.bare()
 
+    def forget(self) -> None:
+        """The engine has lost its adapter (its server was restarted): load it again at the next look."""
+        self.adapter, self._checked = NONE, self._clock() - CHECK_SECONDS
+
     def _packaged(self) -> str:
+        if not self._student.takes_packaged:
+            return NONE
         return packaged_for(self.base_name, "issues") or NONE
 
     def _wanted(self) -> str | None:

@@ -8,10 +8,11 @@ of many jobs at once.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypeVar
 
 from redis.exceptions import ConnectionError, TimeoutError
 
@@ -34,6 +35,16 @@ _NOT_THE_REVIEW = (
     MemoryError,
 )
 Outcome = Exception | None
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Read:
+    """What the classifier found in a review, why it needs no insight (None: it does), and seconds by stage."""
+
+    emotions: Emotions
+    reason: str | None
+    seconds: Mapping[str, float]
 
 
 def analyse(review_ids: list[str]) -> None:
@@ -83,28 +94,46 @@ class Pipeline:
             TemporaryFailure: the server was lost; nothing is settled, repeating is safe.
         """
         if self._insights is not None:
-            self._insights.refresh()  # outside `_bisect`: no review is blamed for what it raises
+            self._insights.refresh()  # outside `each`: no review is blamed for what it raises
         failed: dict[str, Exception] = {}
+        reviews = self.pending(ids)
+        self.save(self.each(reviews, failed, self.analyse), failed)
+        return [failed.get(i) for i in ids]
+
+    @property
+    def writer(self) -> InsightWriter | None:
+        """Who writes insights."""
+        return self._insights
+
+    def pending(self, ids: Sequence[str]) -> list[Review]:
+        """The reviews of these ids that still lack an analysis, each once."""
         reviews = self._store.pending(list(dict.fromkeys(ids)))
         BATCH_REVIEWS.observe(len(reviews))
-        done = self._bisect(reviews, failed)
+        return reviews
+
+    def save(
+        self, done: Sequence[tuple[Review, Analysis]], failed: Mapping[str, Exception]
+    ) -> None:
+        """Keep what is done, in one round trip; count it and what failed."""
         with self._timed("save", {}):
             saved = self._store.save(done)
         REVIEWS_DONE.labels("analysed").inc(saved)
         REVIEWS_DONE.labels("failed").inc(len(failed))
-        return [failed.get(i) for i in ids]
 
-    def _bisect(
-        self, reviews: list[Review], failed: dict[str, Exception]
-    ) -> list[tuple[Review, Analysis]]:
-        """Analyse together.
+    def each(
+        self,
+        reviews: Sequence[Review],
+        failed: dict[str, Exception],
+        step: Callable[[Sequence[Review]], list[T]],
+    ) -> list[tuple[Review, T]]:
+        """`step` for all together; where that raises, for the halves, down to the reviews that fail.
 
-        Where that raises, the halves, down to the reviews that cannot be analysed.
+        These are put into `failed`. What is nobody's fault is raised.
         """
         if not reviews:
             return []
         try:
-            return list(zip(reviews, self.analyse(reviews), strict=True))
+            return list(zip(reviews, step(reviews), strict=True))
         except _NOT_THE_REVIEW:
             raise
         except Exception as error:
@@ -117,54 +146,62 @@ class Pipeline:
                 failed[reviews[0].id] = error
                 return []
             half = len(reviews) // 2
-            return self._bisect(reviews[:half], failed) + self._bisect(reviews[half:], failed)
+            return self.each(reviews[:half], failed, step) + self.each(reviews[half:], failed, step)
+
+    def read(self, reviews: Sequence[Review]) -> list[Read]:
+        """Emotions of each review, and why it needs no insight (None: it needs one)."""
+        seconds: dict[str, float] = {}
+        with self._timed("emotions", seconds):
+            found = self._emotions.classify(
+                [_spoken(r) for r in reviews], [r.rating for r in reviews]
+            )
+        each = seconds["emotions"] / len(reviews)
+        out = []
+        for review, felt in zip(reviews, found, strict=True):
+            emotions = self._claimed(review, felt)
+            reason = why_not_read(review.language, self._insights_read) or why_no_insight(
+                review, emotions
+            )
+            if reason is None and self._insights is None:
+                reason = "no insight model is configured"
+            out.append(Read(emotions, reason, {"emotions": each}))
+        return out
+
+    def conclude(
+        self, review: Review, read: Read, found: Insight | str, insight_seconds: float | None = None
+    ) -> Analysis:
+        """The Analysis of one review, given its insight or the reason for none."""
+        models = {"emotions": self._emotions.name}
+        if self._insights is not None:
+            models["insights"] = self._insights.name
+        spent = dict(read.seconds)
+        if insight_seconds is not None:
+            spent["insights"] = insight_seconds
+        return Analysis(
+            review_id=review.id,
+            emotions=read.emotions,
+            models=models,
+            seconds={stage: round(seconds, 6) for stage, seconds in spent.items()},
+            analysed_at=datetime.now(UTC),
+            insight=found if isinstance(found, Insight) else None,
+            insight_reason=None if isinstance(found, Insight) else found,
+        )
 
     def analyse(self, reviews: Sequence[Review]) -> list[Analysis]:
         """One Analysis per review, same order; nothing is saved."""
+        read = self.read(reviews)
         seconds: dict[str, float] = {}
-        with self._timed("emotions", seconds):
-            read = self._emotions.classify(
-                [_spoken(r) for r in reviews], [r.rating for r in reviews]
-            )
-        emotions = [self._claimed(r, e) for r, e in zip(reviews, read, strict=True)]
-        reasons = [
-            why_not_read(r.language, self._insights_read) or why_no_insight(r, e)
-            for r, e in zip(reviews, emotions, strict=True)
-        ]
-        need = [i for i, reason in enumerate(reasons) if reason is None]
+        need = [i for i, one in enumerate(read) if one.reason is None]
         insights: dict[int, Insight | str] = {}
-        if self._insights is None:
-            insights = dict.fromkeys(need, "no insight model is configured")
-        elif need:
+        if need and self._insights is not None:
             with self._timed("insights", seconds):
-                insights = dict(
-                    zip(
-                        need,
-                        self._insights.write([(reviews[i], emotions[i]) for i in need]),
-                        strict=True,
-                    )
-                )
-        each = {stage: round(spent / len(reviews), 6) for stage, spent in seconds.items()}
-        models = {
-            "emotions": self._emotions.name,
-            **({"insights": self._insights.name} if self._insights else {}),
-        }
-        now = datetime.now(UTC)
-        out = []
-        for index, (review, felt) in enumerate(zip(reviews, emotions, strict=True)):
-            found: Any = insights.get(index, reasons[index])
-            out.append(
-                Analysis(
-                    review_id=review.id,
-                    emotions=felt,
-                    models=models,
-                    seconds=each,
-                    analysed_at=now,
-                    insight=found if isinstance(found, Insight) else None,
-                    insight_reason=None if isinstance(found, Insight) else found,
-                )
-            )
-        return out
+                written = self._insights.write([(reviews[i], read[i].emotions) for i in need])
+            insights = dict(zip(need, written, strict=True))
+        each = seconds["insights"] / len(reviews) if seconds else None
+        return [
+            self.conclude(review, one, insights.get(i, one.reason or ""), each)
+            for i, (review, one) in enumerate(zip(reviews, read, strict=True))
+        ]
 
     def _claimed(self, review: Review, emotions: Emotions) -> Emotions:
         """The emotions as found; none is present where the classifier does not read the review's language.
@@ -175,7 +212,7 @@ class Pipeline:
         return emotions.model_copy(update={"present": ()}) if unread else emotions
 
     @contextmanager
-    def _timed(self, stage: str, seconds: dict[str, float]):  # type: ignore[no-untyped-def]
+    def _timed(self, stage: str, seconds: dict[str, float]) -> Iterator[None]:
         begun = self._clock()
         yield
         seconds[stage] = self._clock() - begun

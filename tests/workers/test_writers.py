@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 
 from shared.errors import TemporaryFailure
@@ -13,8 +9,10 @@ from shared.review import Insight
 from tests import tiny
 from tests.conftest import make_review
 from tests.fakes import ANGRY
+from tests.served_stand_in import StandIn
 from workers.hotswap import Serving
-from workers.insights import MatchedWriter, OpenAIWriter, TransformersWriter
+from workers.insights import MatchedWriter, TransformersWriter
+from workers.served import ServedWriter
 
 TEXTS = [
     "We waited an hour and the soup came cold.",
@@ -26,22 +24,11 @@ TEXTS = [
 ]
 
 
-class _Echo(BaseHTTPRequestHandler):
-    """Answers with the first sentence of the review as evidence."""
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        text = asked["messages"][0]["content"].rsplit("<<<", 1)[-1].split(">>>")[0]
-        quote = text.split(".")[0][:100].strip() or "none"
-        lines = f"evidence: {quote}\ntheme: quality\nproblem: It was bad.\naction: Mend it.\n"
-        body = json.dumps({"choices": [{"message": {"content": lines}}]}).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+def _quoting(prompt: str) -> str:
+    """The first sentence of the review as evidence."""
+    text = prompt.rsplit("<<<", 1)[-1].split(">>>")[0]
+    quote = text.split(".")[0][:100].strip() or "none"
+    return f"evidence: {quote}\ntheme: quality\nproblem: It was bad.\naction: Mend it.\n"
 
 
 @pytest.fixture(params=["matched", "generated", "openai"])
@@ -53,12 +40,11 @@ def writer(request, settings, tmp_path):  # type: ignore[no-untyped-def]
         change = {"insight_writer": "generated", "insight_model": str(base)}
         yield TransformersWriter(Serving(settings.model_copy(update=change)))
     else:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-        yield OpenAIWriter(settings.model_copy(update={"openai_url": url}))
-        server.shutdown()
-        server.server_close()
+        stand_in = StandIn()
+        change = {"openai_url": stand_in.url, "openai_grammar": "none"}
+        stand_in.says = _quoting
+        yield ServedWriter(settings.model_copy(update=change))
+        stand_in.stop()
 
 
 def items(texts=TEXTS):  # type: ignore[no-untyped-def]
@@ -95,6 +81,6 @@ def test_its_name_is_said_in_every_analysis(writer):
 
 
 def test_a_server_that_is_away_is_no_reviews_fault(settings):
-    writer = OpenAIWriter(settings.model_copy(update={"openai_url": "http://127.0.0.1:9/v1"}))
+    writer = ServedWriter(settings.model_copy(update={"openai_url": "http://127.0.0.1:9/v1"}))
     with pytest.raises(TemporaryFailure):
         writer.write(items(["Cold soup."]))
