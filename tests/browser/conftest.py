@@ -53,9 +53,13 @@ class House:
             return create_token(connection, name, role, business, time.time())[1]  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """The browser, once for all tests."""
+    """The browser, once a file.
+
+    Not once a session: as long as Playwright runs, its event loop is this thread's, and asyncio.run
+    in other files' tests refuses to begin.
+    """
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if path is None:
         pytest.skip("needs Chromium, which is not installed: the dashboard's pages in a browser")

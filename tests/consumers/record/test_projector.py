@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 
 import pytest
 from sqlalchemy import delete, func, insert, select, text, update
@@ -125,12 +126,12 @@ def test_a_projector_killed_at_any_point_goes_on_and_counts_nothing_twice(
         store.put([r for r, _ in some], "backfill")
         store.save(some)
     for share in (0.1, 0.5):
-        running = processes.spawn("python", "beyond.py", "record", **extra)
+        running = processes.spawn(sys.executable, "beyond.py", "record", **extra)
         assert wait_until(lambda share=share: len(ids_of(database)) > share * len(pairs))
         running.send_signal(signal.SIGKILL)
         running.wait()
         store.delete([r.id for r, _ in pairs[: int(share * 100)]])
-    running = processes.spawn("python", "beyond.py", "record", "--once", **extra)
+    running = processes.spawn(sys.executable, "beyond.py", "record", "--once", **extra)
     assert running.wait(120) == 0
     kept = everything(database)
     assert len(kept["reviews"]) == len(pairs) - 50
