@@ -253,6 +253,7 @@ def schedule(
     """Run cycles periodically through the queue `training`, one at a time across machines."""
     from shared.stream.launch import worker_command, worker_environment
     from shared.stream.names import TRAINING
+    from shared.stream.processes import die_with_parent
     from shared.telemetry import log
     from trainer.schedule import Schedule
 
@@ -274,7 +275,10 @@ def schedule(
                 if worker is not None:
                     log("schedule").warning("training_worker_died", code=worker.returncode)
                 worker = subprocess.Popen(
-                    worker_command((TRAINING,)), env=environment, process_group=0
+                    worker_command((TRAINING,)),
+                    env=environment,
+                    process_group=0,
+                    preexec_fn=die_with_parent,
                 )
             stop.wait(poll)
     finally:

@@ -216,7 +216,7 @@ def test_the_schedule_runs_a_cycle_through_the_queue(
 ):
     labels = some_labels(tmp_path / "labels.jsonl", 16, 5)
     store.put([make_review(i, BAD.format(i), 1) for i in range(3)], "backfill")
-    processes.beyond(
+    schedule = processes.beyond(
         "schedule", "--every", "3", "--poll", "0.2", "--teacher", f"file:{labels}", "--epochs", "1"
     )
 
@@ -224,11 +224,16 @@ def test_the_schedule_runs_a_cycle_through_the_queue(
         runs = list((settings.home / "runs").glob("*/run.json"))
         return bool(runs) and len(json.loads(runs[0].read_text())["steps"]) == len(STEPS)
 
-    assert wait_until(finished, 120)
+    assert wait_until(finished, 300)  # a real training; beside another file on two cores
     assert (
         wait_until(lambda: not server.exists("b:training:lock"), 10)
         and server.llen("rq:queue:training") == 0
     )
+    workers = Path(f"/proc/{schedule.pid}/task/{schedule.pid}/children").read_text().split()
+    schedule.kill()
+    schedule.wait()
+    assert workers, "the schedule has a worker of its own"
+    assert wait_until(lambda: not any(Path(f"/proc/{w}").exists() for w in workers), 30)
 
 
 def test_offline_writing_keeps_order_and_names_bad_lines(processes, tmp_path):
