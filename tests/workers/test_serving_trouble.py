@@ -50,6 +50,7 @@ class Student:
     """Fails at an adapter as the world says of it; else it loads and finds no issue."""
 
     base_name = MATCHER_BASE
+    bare_first, takes_packaged = False, True
     loads: list[str] = []
 
     def bare(self):  # type: ignore[no-untyped-def]
