@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from shared.backoff import Backoff, half_to_full
 from shared.errors import BeyondError, Misconfigured, TemporaryFailure
 from shared.inference.adapters import (
     BadAdapter,
@@ -27,7 +28,6 @@ from shared.inference.prompts import TASKS
 from shared.settings import Settings
 from shared.telemetry import ADAPTER_SWAPS, log
 from workers.alarms import Alarms
-from workers.backoff import Backoff, half_to_full
 from workers.students import make_student
 
 NONE = "none"

@@ -12,10 +12,10 @@ from typing import Any
 
 import redis
 
+from shared.backoff import Backoff, half_to_full
 from shared.errors import TemporaryFailure
 from shared.stream import leases
 from shared.stream.store import Store
-from workers.backoff import Backoff, half_to_full
 
 # Seconds: the first rest, and the longest. A minute of idling is short beside most outages and
 # still little load on a server that is coming back.

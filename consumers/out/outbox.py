@@ -20,6 +20,7 @@ from consumers.out.send import TIMEOUT_SECONDS, Undelivered, send
 from consumers.out.targets import Target
 from consumers.record.database import writing
 from consumers.record.schema import outbox
+from shared.backoff import rest_seconds
 from shared.telemetry import log
 
 FIRST_WAIT_SECONDS, FACTOR, LONGEST_WAIT_SECONDS = 5, 4, 12 * 3600
@@ -118,8 +119,8 @@ def retry(connection: Connection, ids: Sequence[str], now: int) -> int:
 
 def wait_seconds(tries: int, asked: float, jitter: float) -> int:
     """From a failed try (the first is 1) to the next one; `jitter` in [0, 1)."""
-    wait = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * FACTOR ** (tries - 1))
-    return int(max(wait * (1 - jitter / 2), min(asked, LONGEST_WAIT_SECONDS)) + 0.5)
+    rest = rest_seconds(tries, FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, 1 - jitter / 2, FACTOR)
+    return int(max(rest, min(asked, LONGEST_WAIT_SECONDS)) + 0.5)
 
 
 def _claim(engine: Engine, now: int) -> Letter | None:

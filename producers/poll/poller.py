@@ -17,6 +17,7 @@ from typing import Any
 from producers.fetch import Refused
 from producers.poll.description import Description
 from producers.poll.walk import Counts, State, Walk
+from shared.backoff import rest_seconds
 from shared.errors import BeyondError, InvalidReview, Overloaded, TemporaryFailure
 from shared.stream.polling import LostTurn, Turn, Turns, Wanted
 from shared.telemetry import POLLS, log
@@ -186,8 +187,7 @@ class Poller:
 
     def _backoff(self, about: Description, failures: int) -> float:
         most = min(_LONGEST_BACKOFF_SECONDS, about.every_seconds)
-        longest = min(most, _BACKOFF_SECONDS * 2 ** min(failures - 1, 20))
-        return float(longest * (0.5 + 0.5 * self._jitter()))
+        return rest_seconds(failures, _BACKOFF_SECONDS, most, 0.5 + 0.5 * self._jitter())
 
     def _tell(self, source: Source, state: State, report: Report) -> None:
         """Log the turn, and warn while the source fails or has forgotten what we never saw."""

@@ -9,6 +9,7 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from shared.backoff import Backoff
 from shared.errors import TemporaryFailure
 from shared.inference.adapters import BadAdapter, Registry
 from shared.inference.manifest import Pointer
@@ -17,7 +18,6 @@ from tests.conftest import make_review
 from tests.fakes import FakeEmotions
 from workers import hotswap
 from workers.alarms import RAISED_AGAIN_SECONDS, Alarms
-from workers.backoff import Backoff
 from workers.hotswap import Serving
 from workers.insights import MatchedWriter
 from workers.pipeline import Pipeline

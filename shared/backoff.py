@@ -8,8 +8,24 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-# Doublings after which the longest rest is reached whatever the first was; keeps 2**n small.
-_MOST_DOUBLINGS = 20
+# Steps after which the longest rest is reached whatever the first was; keeps the power small.
+_MOST_STEPS = 20
+
+
+def rest_seconds(
+    failures: int, first_seconds: float, longest_seconds: float, jitter: float, factor: float = 2.0
+) -> float:
+    """The rest after so many failures in a row.
+
+    Args:
+        failures: 1 or more.
+        first_seconds: rest after the first one.
+        longest_seconds: no rest is longer.
+        jitter: in [0.5, 1], multiplies the rest.
+        factor: by which the rest grows with each further failure.
+    """
+    grown = first_seconds * factor ** min(failures - 1, _MOST_STEPS)
+    return min(longest_seconds, grown) * jitter
 
 
 def half_to_full() -> float:
@@ -58,8 +74,9 @@ class Backoff:
 
     def rest(self) -> float:
         """The rest begins anew, without a further failure; returns its seconds."""
-        doubled = self._first_seconds * 2.0 ** min(self._failures - 1, _MOST_DOUBLINGS)
-        seconds = min(self._longest_seconds, doubled) * self._jitter()
+        seconds = rest_seconds(
+            self._failures, self._first_seconds, self._longest_seconds, self._jitter()
+        )
         self._until = self._clock() + seconds
         return seconds
 
