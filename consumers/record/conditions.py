@@ -11,6 +11,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Dialect, Select, and_, exists, or_, select, true, tuple_
 
@@ -30,6 +31,23 @@ def day_number(day: date) -> int:
     return (day - _EPOCH_DAY).days
 
 
+def of_place(filters: Filters, scope: Scope, row: Any) -> list[ColumnElement[bool]]:
+    """Conditions on business, source and category, which `row`'s table has: reviews, issues and daily counts do.
+
+    Raises:
+        Forbidden: another business than the scope's is asked for.
+    """
+    out: list[ColumnElement[bool]] = []
+    if (business := scope.narrow(filters.business)) is not None:
+        out.append(row.business == business)
+    return out + _among((row.source, filters.source), (row.category, filters.category))
+
+
+def _among(*asked: tuple[Any, Sequence[Any]]) -> list[ColumnElement[bool]]:
+    """Each column among its wanted values, where any are; one value by `=`, for the indexes' order."""
+    return [c == wanted[0] if len(wanted) == 1 else c.in_(wanted) for c, wanted in asked if wanted]
+
+
 def of_reviews(
     filters: Filters, scope: Scope, dialect: Dialect, *, few: bool = False
 ) -> list[ColumnElement[bool]]:
@@ -46,17 +64,9 @@ def of_reviews(
         Forbidden: another business than the scope's is asked for.
     """
     row = reviews.c
-    out: list[ColumnElement[bool]] = [true()]
-    if (business := scope.narrow(filters.business)) is not None:
-        out.append(row.business == business)
-    for column, wanted in (
-        (row.source, filters.source),
-        (row.category, filters.category),
-        (row.language, filters.language),
-        (row.urgency, tuple(URGENCIES.index(u) for u in filters.urgency)),
-    ):
-        if wanted:
-            out.append(column == wanted[0] if len(wanted) == 1 else column.in_(wanted))
+    urgency = [URGENCIES.index(u) for u in filters.urgency]
+    out: list[ColumnElement[bool]] = [true(), *of_place(filters, scope, row)]
+    out += _among((row.language, filters.language), (row.urgency, urgency))
     if filters.rating:
         out.append(
             or_(*(and_(row.rating >= s - 0.5, row.rating < s + 0.5) for s in filters.rating))
@@ -96,13 +106,8 @@ def of_issues(filters: Filters, scope: Scope, dialect: Dialect) -> list[ColumnEl
     Raises:
         Forbidden: another business than the scope's is asked for.
     """
-    row, out = issues.c, [issues.c.shown == 1]
-    if (business := scope.narrow(filters.business)) is not None:
-        out.append(row.business == business)
-    if filters.source:
-        out.append(row.source.in_(filters.source))
-    if filters.category:
-        out.append(row.category.in_(filters.category))
+    row = issues.c
+    out = [row.shown == 1, *of_place(filters, scope, row)]
     if filters.urgency:
         out.append(row.urgency.in_([URGENCIES.index(u) for u in filters.urgency]))
     out += _dates(row.created_at, filters)

@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from consumers.record.answers import Priority, Told
+from consumers.record.conditions import of_place
 from consumers.record.filters import Filters
 from consumers.record.periods import Period
 from consumers.record.schema import issue_state, issues
@@ -94,18 +95,12 @@ def inside_period(scope: Scope, filters: Filters, period: Period) -> list[Column
         Forbidden: another business than the scope's is asked for.
     """
     since, until = (number * 86400 for number in period.numbers)
-    return [*_of(scope, filters, issues.c), issues.c.created_at.between(since, until + 86399)]
+    within = issues.c.created_at.between(since, until + 86399)
+    return [*_shown(scope, filters, issues.c), within]
 
 
-def _of(scope: Scope, filters: Filters, row: Any) -> list[ColumnElement[bool]]:
-    out = [row.shown == 1]
-    if (business := scope.narrow(filters.business)) is not None:
-        out.append(row.business == business)
-    if filters.source:
-        out.append(row.source.in_(filters.source))
-    if filters.category:
-        out.append(row.category.in_(filters.category))
-    return out
+def _shown(scope: Scope, filters: Filters, row: Any) -> list[ColumnElement[bool]]:
+    return [row.shown == 1, *of_place(filters, scope, row)]
 
 
 def told(
@@ -123,7 +118,7 @@ def told(
 def _groups(scope: Scope, filters: Filters, period: Period) -> Select[Any]:
     row = issues.c
     query = select(row.theme, row.urgency, row.day, func.count().label("amount"))
-    inside = [*_of(scope, filters, row), row.day.between(*period.numbers)]
+    inside = [*_shown(scope, filters, row), row.day.between(*period.numbers)]
     return query.where(*inside).group_by(row.day, row.theme, row.urgency)
 
 
@@ -140,7 +135,7 @@ def _settled(scope: Scope, filters: Filters, period: Period) -> Select[Any]:
     )
     inner = some.subquery()
     query = select(inner.c.theme, inner.c.urgency, inner.c.day, func.count().label("amount"))
-    inside = [*_of(scope, filters, inner.c), inner.c.day.between(*period.numbers)]
+    inside = [*_shown(scope, filters, inner.c), inner.c.day.between(*period.numbers)]
     return query.where(*inside).group_by(inner.c.day, inner.c.theme, inner.c.urgency)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
+from consumers.record.conditions import of_place
 from consumers.record.filters import Filters
 from consumers.record.periods import Period
 from consumers.record.rates import Ratings
@@ -28,6 +29,7 @@ VALUES: Mapping[str, tuple[str, ...]] = {
     "theme": THEMES,
     "emotion": EMOTIONS,
 }
+_TOTALS = [func.sum(rollups.c[name]).label(name) for name in ("amount", "rated", "total")]
 # What a period is compared by.
 COMPARED = ("review", "waiting", "rating", "theme")
 
@@ -73,15 +75,7 @@ def conditions(scope: Scope, filters: Filters, period: Period) -> list[ColumnEle
     Raises:
         Forbidden: another business than the scope's is asked for.
     """
-    row = rollups.c
-    out: list[ColumnElement[bool]] = [row.day.between(*period.numbers)]
-    if (business := scope.narrow(filters.business)) is not None:
-        out.append(row.business == business)
-    if filters.source:
-        out.append(row.source.in_(filters.source))
-    if filters.category:
-        out.append(row.category.in_(filters.category))
-    return out
+    return [rollups.c.day.between(*period.numbers), *of_place(filters, scope, rollups.c)]
 
 
 def sums(
@@ -100,12 +94,7 @@ def sums(
     inside = conditions(scope, filters, period)
     for kind in kinds:
         query = (
-            select(
-                row.value,
-                func.sum(row.amount).label("amount"),
-                func.sum(row.rated).label("rated"),
-                func.sum(row.total).label("total"),
-            )
+            select(row.value, *_TOTALS)
             # Naming the values lets the database go to each one's days, and add without sorting.
             .where(*inside, row.kind == kind, row.value.in_(VALUES[kind]))
             .group_by(row.value)
@@ -128,12 +117,7 @@ def by_day(
     """Rows (day, amount, rated, total) of the days that have any, in order."""
     row = rollups.c
     query = (
-        select(
-            row.day,
-            func.sum(row.amount).label("amount"),
-            func.sum(row.rated).label("rated"),
-            func.sum(row.total).label("total"),
-        )
+        select(row.day, *_TOTALS)
         .where(*conditions(scope, filters, period), row.kind == kind, row.value == value)
         .group_by(row.day)
         .order_by(row.day)

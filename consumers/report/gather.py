@@ -9,9 +9,10 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select
+from sqlalchemy import Connection, and_, or_, select
 
 from consumers.record.answers import Interval, IssueRow, Meta, Summary, ThemeCount, Told
+from consumers.record.conditions import of_place
 from consumers.record.filters import Filters
 from consumers.record.periods import Period, period_of
 from consumers.record.queries import issue_page
@@ -130,17 +131,11 @@ def texts(
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """(id, text) of happy reviews of the period, and of unhappy ones, at most so many; English, or of no known language."""
     row = reviews.c
-    inside: list[ColumnElement[bool]] = [
-        scope.limits(row.business),
+    inside = [
+        *of_place(filters, scope, row),
         row.day.between(*period.numbers),
         row.language.in_(("en", "")),
     ]
-    if filters.business is not None:
-        inside.append(row.business == filters.business)
-    if filters.source:
-        inside.append(row.source.in_(filters.source))
-    if filters.category:
-        inside.append(row.category.in_(filters.category))
     sides = (
         (or_(row.rating >= 4, and_(row.rating.is_(None), row.negative_weight < 0)), most[0]),
         (row.rating <= 3, most[1]),
