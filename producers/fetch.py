@@ -12,11 +12,11 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 
+from shared.backoff import asked_seconds
 from shared.errors import Malformed, Misconfigured, Overloaded, TemporaryFailure
 
 # The largest documented page (200 reviews of App Store Connect) is below 1 MiB.
@@ -167,7 +167,9 @@ def _judged(answer: Answer, clock: Callable[[], float]) -> Answer:
     status, where = answer.status, place(answer.url)
     if status in (200, 304):
         return answer
-    wait = _retry_after(answer.headers.get("retry-after", ""), clock)
+    wait = asked_seconds(answer.headers.get("retry-after", ""), clock())
+    if wait is not None:
+        wait = min(wait, MAX_HOLD_SECONDS)
     if status == 429 or (status == 503 and wait is not None):
         said = f", and says to wait {wait:g} s" if wait is not None else ""
         raise Overloaded(f"{where}: answers {status}{said}", int(wait or 0))
@@ -179,19 +181,6 @@ def _judged(answer: Answer, clock: Callable[[], float]) -> Answer:
         404: "; look at url and values",
     }.get(status, "")
     raise Refused(f"{where}: answers {status}{hint}", status)
-
-
-def _retry_after(text: str, clock: Callable[[], float]) -> float | None:
-    """Seconds from now, at most a day; None where the header is missing or says nothing sensible."""
-    try:
-        seconds = float(text) if text.strip().isdigit() else _until(text, clock)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), MAX_HOLD_SECONDS)
-
-
-def _until(text: str, clock: Callable[[], float]) -> float:
-    return parsedate_to_datetime(text).timestamp() - clock()
 
 
 def place(url: str) -> str:

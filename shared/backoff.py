@@ -1,4 +1,4 @@
-"""When to try again: a rest that doubles with each failure in a row, with jitter.
+"""When to try again: what the other side asks for, or a rest that doubles with each failure in a row.
 
 The jitter keeps a hundred workers from coming back in one moment. It does not know what is tried.
 """
@@ -6,10 +6,14 @@ The jitter keeps a hundred workers from coming back in one moment. It does not k
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 
 # Steps after which the longest rest is reached whatever the first was; keeps the power small.
 _MOST_STEPS = 20
+_NUMBER = re.compile(r"\s*\d+(?:\.\d+)?\s*")
 
 
 def rest_seconds(
@@ -26,6 +30,26 @@ def rest_seconds(
     """
     grown = first_seconds * factor ** min(failures - 1, _MOST_STEPS)
     return min(longest_seconds, grown) * jitter
+
+
+def asked_seconds(retry_after: str, now: float) -> float | None:
+    """What a Retry-After header asks for, in seconds from now: a number or a date (RFC 9110, 10.2.3).
+
+    Args:
+        retry_after: the header; empty where there is none.
+        now: seconds since 1970.
+
+    Returns:
+        0 or more; None where it says nothing that can be understood.
+    """
+    if _NUMBER.fullmatch(retry_after):
+        return float(retry_after)
+    try:
+        moment = parsedate_to_datetime(retry_after)
+        # A zone of -0000 gives no zone; HTTP's dates are UTC.
+        return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def half_to_full() -> float:

@@ -7,6 +7,7 @@ step, and a teacher that fails raises, it never returns an error as text. It doe
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from shared.backoff import asked_seconds
 from shared.errors import Misconfigured, ModelUnavailable, TemporaryFailure
 from shared.inference.prompts import MAX_ISSUES, fence, shorten
 from shared.inference.weights import resolve
@@ -220,13 +222,13 @@ def _busy(error: BaseException) -> bool:
 
 
 def _pause_seconds(state: RetryCallState) -> float:
-    """What the server asks for (Retry-After in seconds, RFC 9110), else 1, 2, 4 s less a random part."""
+    """What the server asks for (Retry-After), else 1, 2, 4 s less a random part."""
     error = state.outcome.exception() if state.outcome else None
     asked = ""
     if isinstance(error, httpx.HTTPStatusError):
         asked = error.response.headers.get("retry-after", "")
-    if asked.isdecimal():
-        return min(float(asked), _LONGEST_PAUSE_SECONDS)
+    if (seconds := asked_seconds(asked, time.time())) is not None:
+        return min(seconds, _LONGEST_PAUSE_SECONDS)
     return float(wait_random_exponential(max=_LONGEST_PAUSE_SECONDS)(state))
 
 

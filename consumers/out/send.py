@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 import smtplib
 import ssl
-from datetime import UTC, datetime
+from datetime import datetime
 from email.message import EmailMessage
 from email.utils import formatdate
-from email.utils import parsedate_to_datetime as http_date
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -19,6 +18,7 @@ from standardwebhooks import Webhook
 
 from consumers.out.message import Message
 from consumers.out.targets import MailTarget, SlackTarget, Target, WebhookTarget
+from shared.backoff import asked_seconds
 from shared.errors import BeyondError
 
 TIMEOUT_SECONDS = 15
@@ -73,22 +73,11 @@ def _post(url: str, body: str, headers: dict[str, str], now: datetime) -> None:
     except httpx.HTTPError as error:
         raise Undelivered(f"{host}: {type(error).__name__}: {error}") from None
     if not answer.is_success:
-        wait = _seconds(answer.headers.get("retry-after", ""), now)
+        wait = asked_seconds(answer.headers.get("retry-after", ""), now.timestamp()) or 0
         final = answer.status_code in _FINAL
         raise Undelivered(
             f"{host} answered HTTP {answer.status_code}", final=final, after_seconds=wait
         )
-
-
-def _seconds(retry_after: str, now: datetime) -> float:
-    """What a Retry-After asks for: seconds or a date (RFC 9110); 0 where it says nothing."""
-    if retry_after.strip().isdigit():
-        return float(retry_after)
-    try:
-        moment = http_date(retry_after)
-    except ValueError:
-        return 0
-    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds())
 
 
 def _mail(target: MailTarget, message: Message) -> None:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import httpx
 
+from shared.backoff import asked_seconds
 from shared.errors import Misconfigured, TemporaryFailure
 from shared.inference.served_grammar import DIALECTS, Body, Dialect
 from shared.settings import Settings
@@ -215,7 +214,8 @@ class ServedModel:
 
     def _told_to_wait(self, answer: httpx.Response, otherwise_seconds: float) -> None:
         """All threads wait: the server means this client, not one of its requests."""
-        seconds = _retry_after(answer.headers.get("retry-after", ""), otherwise_seconds)
+        asked = asked_seconds(answer.headers.get("retry-after", ""), time.time())
+        seconds = otherwise_seconds if asked is None else asked
         if seconds > _LONGEST_WAIT_SECONDS:
             raise self._away(ValueError(f"HTTP {answer.status_code}, again in {seconds:.0f} s"))
         with self._lock:
@@ -230,16 +230,3 @@ class ServedModel:
         return TemporaryFailure(
             f"the insight server at {self.url} failed: {type(error).__name__}: {error}"
         )
-
-
-def _retry_after(value: str, otherwise_seconds: float) -> float:
-    """Seconds of a Retry-After header, which holds seconds or a date (RFC 9110, 10.2.3)."""
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        when = parsedate_to_datetime(value).astimezone(UTC)
-        return max(0.0, (when - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return otherwise_seconds

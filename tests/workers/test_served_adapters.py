@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from shared.backoff import asked_seconds
 from shared.errors import Misconfigured, TemporaryFailure
 from shared.inference.adapters import open_registry
 from shared.inference.prompts import fence, parse_issues, shorten
-from shared.inference.served import ServedModel, _retry_after
+from shared.inference.served import ServedModel
 from shared.inference.served_grammar import DIALECTS
 from shared.review import Insight
 from tests.conftest import make_review
@@ -181,8 +182,24 @@ def test_a_restarted_server_gets_its_adapter_again(served, stand_in, tmp_path):
 
 
 def test_a_wait_may_be_given_in_seconds_or_as_a_date():
-    assert _retry_after("7", 1) == 7 and _retry_after("", 1) == 1 and _retry_after("soon", 1) == 1
-    assert _retry_after("Wed, 21 Oct 2015 07:28:00 GMT", 1) == 0
+    assert asked_seconds("7", 1e9) == 7 and asked_seconds(" 0.5", 1e9) == 0.5
+    assert asked_seconds("", 1e9) is None and asked_seconds("soon", 1e9) is None
+    assert asked_seconds("Wed, 21 Oct 2015 07:28:00 GMT", 1445412480 + 60) == 0
+    assert asked_seconds("Wed, 21 Oct 2015 07:28:00 GMT", 1445412480 - 60) == 60
+
+
+def test_a_wait_that_says_nothing_is_ours_to_choose(settings, stand_in):
+    stand_in.busy, stand_in.retry_after = 2, "soon"
+    now, waits = [0.0], []
+
+    def pause(seconds: float) -> None:
+        waits.append(seconds)
+        now[0] += seconds
+
+    chosen = settings.model_copy(update={"openai_url": stand_in.url})
+    model = ServedModel(chosen, pause=pause, clock=lambda: now[0])
+    model.ask("Hello", model="base", most_tokens=1)
+    assert waits == [0.5, 1.0]
 
 
 def test_a_server_that_wants_more_than_a_minute_is_away(settings, stand_in):
