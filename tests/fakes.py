@@ -78,6 +78,14 @@ class FakeWorker(BatchWorker):
     """The real worker with fake models."""
 
 
+class StoppedAtBirthWorker(BatchWorker):
+    """The real worker with fake models, told to stop as soon as others can see it."""
+
+    def register_birth(self) -> None:
+        super().register_birth()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 class SlowSaveWorker(BatchWorker):
     """The real worker with fake models, killed in the middle of saving its first batch."""
 

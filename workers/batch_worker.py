@@ -295,4 +295,5 @@ class BatchWorker(FewBeats, SimpleWorker):
         except Misconfigured as error:
             self._log.error("cannot_start", reason=str(error))
             raise SystemExit(EX_CONFIG) from error
+        self._install_signal_handlers()  # RQ does so only after others can see the worker
         super().bootstrap(*args, **kwargs)

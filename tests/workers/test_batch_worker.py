@@ -102,6 +102,12 @@ def test_an_idle_worker_stops_within_seconds_of_sigterm(server, processes):
     assert worker.wait(10) == 0
 
 
+def test_one_that_is_stopped_as_soon_as_it_is_seen_leaves_nothing_behind(server, processes):
+    """Before, it was killed by the signal, and stayed on the list of workers."""
+    assert processes.worker("tests.fakes.StoppedAtBirthWorker").wait(60) == 0
+    assert server.scard("rq:workers") == 0
+
+
 def test_many_live_jobs_run_as_one_batch(store, server, processes):
     for i in range(64):
         store.put([make_review(i)])
