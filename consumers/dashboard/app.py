@@ -1,24 +1,22 @@
-"""The ASGI app: API under /v1, pages beside it where they are installed, one engine for both.
+"""The ASGI app: API under /v1, pages beside it, one engine for both.
 
 It does not know routes in detail; everything it needs is handed in.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any
 
 import redis
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 from sqlalchemy import Engine
 
-from consumers.dashboard import api_feed, api_people, api_reviews, api_sums, problems
+from consumers.dashboard import api_feed, api_people, api_reviews, api_sums, pages, problems
 from consumers.dashboard.access import Access
+from consumers.dashboard.pages_session import error_page
 from consumers.dashboard.sessions import Sessions, session_key
 from consumers.record.queries_themes import read_to
 from shared.errors import Unauthorized
@@ -30,7 +28,6 @@ Send `Authorization: Bearer TOKEN`; `beyond tokens create NAME --role read` make
 limited to one business: then nothing of others is found. Lists come newest first; `next` is the
 cursor of the following page. Answers carry an ETag: send it as If-None-Match and get 304 while
 nothing changed. Errors are problem bodies (RFC 9457)."""
-_PAGES = "consumers.dashboard.pages"
 
 
 class Once:
@@ -73,12 +70,9 @@ def create_app(
     app.state.settings, app.state.engine, app.state.redis = settings, engine, connection
     app.state.clock = clock
     app.state.access = Access(engine, Sessions(session_key(settings.home)), clock)
-    pages: Any = importlib.import_module(_PAGES) if importlib.util.find_spec(_PAGES) else None
-    problems.install(app, getattr(pages, "error_page", None))
-    for part in (api_reviews, api_sums, api_people, api_feed):
+    problems.install(app, error_page)
+    for part in (api_reviews, api_sums, api_people, api_feed, pages):
         app.include_router(part.router)
-    if pages is not None:
-        app.include_router(pages.router)
 
     @app.get("/once/{code}", include_in_schema=False)
     def first_minute(request: Request, code: str) -> Response:

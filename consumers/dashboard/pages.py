@@ -38,7 +38,6 @@ from shared.review import THEMES
 router = APIRouter(include_in_schema=False)
 ALERTS = 5
 LOVED_TEXTS = (1000, 1000)  # happy and unhappy ones; the printed report reads more
-error_page = pages_session.error_page
 LIVE, EXPORT = "/v1/feed", "/reviews/export?format="
 for part in (pages_session, pages_work, pages_replies, pages_pipeline, pages_export):
     router.include_router(part.router)

@@ -66,12 +66,12 @@ def status_of(error: BeyondError) -> int:
     return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
 
 
-def install(app: FastAPI, error_page: ErrorPage | None = None) -> None:
-    """Answer every error of the app by a problem body, or outside /v1 by `error_page` where there is one."""
+def install(app: FastAPI, error_page: ErrorPage) -> None:
+    """Answer every error of the app by a problem body, or outside /v1 by `error_page`."""
     speak = log("dashboard")
 
     def answer(request: Request, status: int, detail: str, **more: Any) -> Response:
-        if error_page is None or request.url.path.startswith("/v1"):
+        if request.url.path.startswith("/v1"):
             return problem(status, detail, **more)
         # A link of the first minute that is spent must say so: signing in would lead to it again.
         spent = request.url.path.startswith("/once/")
