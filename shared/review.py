@@ -246,6 +246,7 @@ class Issue(Frozen):
 
 READ_THE_QUOTE = "No written line fits this well enough: read the quote."
 Urgency = Literal["low", "normal", "high"]
+URGENCIES: tuple[str, ...] = Urgency.__args__  # type: ignore[attr-defined]
 
 
 class Insight(Frozen):

@@ -25,9 +25,9 @@ from consumers.alerts.rules import (
     ThemeRule,
     UrgencyRule,
 )
-from consumers.record.rows import LEVELS
 from consumers.record.schema import alerts, issues, reviews, rollups
 from consumers.record.scope import owner_scope
+from shared.review import URGENCIES
 
 DAY_SECONDS = 86400
 # A review written longer ago is history, which an import brings, and no news.
@@ -102,7 +102,7 @@ def _reviews(connection: Connection, rule: ReviewRule, now: int) -> Iterator[Fin
 def _conditions(rule: ReviewRule) -> list[ColumnElement[bool]]:
     out = [] if rule.business is None else [reviews.c.business == rule.business]
     if isinstance(rule, UrgencyRule):
-        out.append(reviews.c.urgency >= LEVELS[rule.at_least])
+        out.append(reviews.c.urgency >= URGENCIES.index(rule.at_least))
     elif isinstance(rule, RatingRule):
         out.append(reviews.c.rating <= rule.at_most)
     else:

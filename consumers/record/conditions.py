@@ -20,8 +20,8 @@ from consumers.record.schema import emotions, issue_state, issues, reviews
 from consumers.record.scope import Scope
 from consumers.record.text_search import matching
 from shared.errors import InvalidRequest
+from shared.review import URGENCIES
 
-URGENCIES = ("low", "normal", "high")  # by the number that the record keeps
 _EPOCH_DAY = date(1970, 1, 1)
 _DAY_SECONDS = 86400
 

@@ -16,7 +16,6 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 from consumers.record.answers import IssuePage, IssueRow, ReviewDetail, ReviewPage, ReviewRow
 from consumers.record.answers_people import Change, Reply
 from consumers.record.conditions import (
-    URGENCIES,
     decided,
     moment,
     of_issues,
@@ -27,6 +26,7 @@ from consumers.record.conditions import (
 from consumers.record.filters import Filters
 from consumers.record.schema import emotions, history, issue_state, issues, replies, reviews
 from consumers.record.scope import Scope
+from shared.review import URGENCIES
 
 MAX_PAGE = 200
 # Reviews that are tried one by one, some 30 ms, before a query starts from what it looks for.

@@ -18,7 +18,6 @@ from consumers.record.answers import (
     ThemeCount,
     ThemeRatio,
 )
-from consumers.record.conditions import URGENCIES
 from consumers.record.filters import Filters
 from consumers.record.periods import Period, period_of
 from consumers.record.queries import review_page
@@ -26,6 +25,7 @@ from consumers.record.queries_first import first
 from consumers.record.rates import mean_difference, rate_ratio
 from consumers.record.scope import Scope
 from consumers.record.sums import COMPARED, Sums, by_day, sums
+from shared.review import URGENCIES
 
 MOST_URGENT = 10  # urgent reviews of a summary
 

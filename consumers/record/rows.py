@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from consumers.record.schema import issue_id
-from shared.review import Analysis, Issue, Review
+from shared.review import URGENCIES, Analysis, Issue, Review
 
-LEVELS = {"low": 0, "normal": 1, "high": 2}
 Row = dict[str, Any]
 
 
@@ -84,7 +83,7 @@ def _read(analysis: Analysis, shown: int) -> Row:
     insight = analysis.insight
     return {
         "analysed_at": math.floor(analysis.analysed_at.timestamp()),
-        "urgency": LEVELS[insight.urgency] if insight else None,
+        "urgency": URGENCIES.index(insight.urgency) if insight else None,
         "urgency_reason": insight.urgency_reason if insight else None,
         "insight_reason": analysis.insight_reason,
         "emotion": analysis.emotions.present[0] if analysis.emotions.present else "",
@@ -102,7 +101,7 @@ def _issues(head: Row, analysis: Analysis) -> list[Row]:
     out: dict[str, Row] = {}
     for shown, found in ((1, analysis.insight.issues), (0, analysis.insight.unsure)):
         for issue in found:
-            row = _issue(head, issue, len(out), shown, LEVELS[analysis.insight.urgency])
+            row = _issue(head, issue, len(out), shown, URGENCIES.index(analysis.insight.urgency))
             out.setdefault(row["id"], row)
     return list(out.values())
 

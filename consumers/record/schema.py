@@ -53,7 +53,7 @@ reviews = Table(
     Column("excerpt", SmallInteger, nullable=False, default=0),  # 1: the text is a beginning only
     # NULL while it waits for its analysis, as is all below.
     Column("analysed_at", BigInteger),
-    Column("urgency", SmallInteger),  # 0 low, 1 normal, 2 high; NULL where there is no insight
+    Column("urgency", SmallInteger),  # index in URGENCIES; NULL where there is no insight
     Column("urgency_reason", Text),
     Column("insight_reason", Text),  # why there is no insight
     Column("emotion", String(20), nullable=False, default=""),  # the strongest present
