@@ -110,9 +110,41 @@ def home(tmp_path: Path) -> Iterator[Path]:
     broker.release(tmp_path / "home")
 
 
+@pytest.fixture(scope="session")
+def kept_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+    """One embedded server for all tests of this process that start no process and kill nothing."""
+    home = tmp_path_factory.mktemp("kept") / "home"
+    yield broker.connect(Settings(home=home, cache=CACHE))
+    broker.release(home)
+
+
 @pytest.fixture
-def settings(home: Path) -> Settings:
-    return Settings(home=home, cache=CACHE, lease_seconds=2, hang_seconds=4, durable_seconds=5)
+def emptied(kept_server: redis.Redis) -> Iterator[redis.Redis]:
+    """The kept server without data, as it was configured, with no user but the default one."""
+    kept_server.flushall()
+    configured = kept_server.config_get("*")
+    yield kept_server
+    for name, value in kept_server.config_get("*").items():
+        if value != configured[name]:
+            kept_server.config_set(name, value=configured[name])
+    for user in set(kept_server.acl_users()) - {"default"}:
+        kept_server.acl_deluser(user)
+
+
+@pytest.fixture
+def own_server() -> None:
+    """For tests that want the embedded server under their `home`: `usefixtures("own_server")`."""
+
+
+@pytest.fixture
+def settings(home: Path, request: pytest.FixtureRequest) -> Settings:
+    """Of the embedded server under `home` where the test starts processes, else of the kept one."""
+    common = dict(home=home, cache=CACHE, lease_seconds=2, hang_seconds=4, durable_seconds=5)
+    asked = set(request.fixturenames)
+    if "server" not in asked or asked & {"processes", "own_server"}:
+        return Settings(**common)
+    kept = request.getfixturevalue("emptied").connection_pool.connection_kwargs["path"]
+    return Settings(redis_url=f"unix://{kept}", **common)
 
 
 @pytest.fixture
