@@ -15,6 +15,7 @@ from consumers.dashboard import (
     pages_pipeline,
     pages_replies,
     pages_session,
+    pages_training,
     pages_work,
 )
 from consumers.dashboard.access import Reader
@@ -39,7 +40,14 @@ router = APIRouter(include_in_schema=False)
 ALERTS = 5
 LOVED_TEXTS = (1000, 1000)  # happy and unhappy ones; the printed report reads more
 LIVE, EXPORT = "/v1/feed", "/reviews/export?format="
-for part in (pages_session, pages_work, pages_replies, pages_pipeline, pages_export):
+for part in (
+    pages_session,
+    pages_work,
+    pages_replies,
+    pages_pipeline,
+    pages_training,
+    pages_export,
+):
     router.include_router(part.router)
 
 

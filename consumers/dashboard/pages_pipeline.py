@@ -1,6 +1,6 @@
 """The pipeline for those who run it: queues, workers, dead letters, adapters. For admins of all businesses only.
 
-It does not know Redis keys or adapter folders (shared/stream and shared/inference do).
+It does not know Redis keys (shared/stream does), adapters (pages_adapters.py) or trainings.
 """
 
 from __future__ import annotations
@@ -11,52 +11,31 @@ from typing import Annotated, Any
 import redis
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
+from sqlalchemy import Connection
 
 from consumers.dashboard.access import Admin
 from consumers.dashboard.answering import Reading
+from consumers.dashboard.pages_adapters import adapter_values, move
 from consumers.dashboard.pages_frame import render
+from consumers.dashboard.pages_training import every_business
+from consumers.dashboard.trainings import last_training
 from consumers.record.queries_themes import meta
 from consumers.record.scope import Scope
-from shared.errors import BeyondError, Forbidden, InvalidRequest, NotFound, TemporaryFailure
-from shared.inference.adapters import default_for, open_registry
-from shared.inference.manifest import PACKAGED_PREFIX, Manifest
-from shared.settings import Settings
+from shared.errors import InvalidRequest, NotFound, TemporaryFailure
 from shared.stream.names import BACKFILL, LIVE, TRAINING
 from shared.stream.recovery import DeadLetter, dead_letters, drop, requeue
 from shared.stream.status import status
 
 router = APIRouter(include_in_schema=False, prefix="/pipeline")
 QUEUES = (LIVE, BACKFILL, TRAINING)
-_TASKS = ("issues", "reply")  # whose adapters serve
-_SCORES = 6
 _LETTERS = 20  # of each queue; the command line has all
 
 
 @router.get("")
 def pipeline(request: Request, scope: Admin, record: Reading, told: str = "") -> Response:
     """All of it; where the stream's server is away the page says so."""
-    _everything(scope)
-    connection = request.app.state.redis
-    try:
-        found = status(connection, QUEUES)
-        letters = dead_letters(connection, QUEUES, _LETTERS)
-    except (TemporaryFailure, redis.RedisError) as error:
-        return render(request, "pipeline.html", "Pipeline", problem=str(error))
-    dead = sum(queue.dead_letters for queue in found.queues.values())
-    return render(
-        request,
-        "pipeline.html",
-        "Pipeline",
-        problem="",
-        told=_TOLD.get(told, ""),
-        status=found,
-        memory=_mib(found.memory_bytes),
-        memory_limit=_mib(found.memory_limit_bytes) if found.memory_limit_bytes else "",
-        letters=[_shown(letter) for letter in letters],
-        more_letters=dead - len(letters),
-        read_at=meta(record, scope).read_at,
-        **_adapters(request.app.state.settings),
-    )
+    every_business(scope)
+    return _page(request, scope, record, told=_TOLD.get(told, ""))
 
 
 @router.post("/letters")
@@ -71,7 +50,7 @@ def change_letters(
     Raises:
         NotFound: it is none any more.
     """
-    _everything(scope)
+    every_business(scope)
     if do not in ("retry", "drop") or (do == "drop" and not job):
         raise InvalidRequest("do: retry, or drop with a job")
     connection = request.app.state.redis
@@ -87,26 +66,49 @@ def change_letters(
 def change_adapter(
     request: Request,
     scope: Admin,
+    record: Reading,
     adapter: Annotated[str, Form(max_length=200)] = "",
     rollback: Annotated[str, Form(max_length=40)] = "",
 ) -> Response:
     """Put an adapter in force, or go back to the one before; workers take it up between two batches.
 
-    Raises:
-        InvalidRequest: the adapter is missing or damaged; the one in force stays.
+    What cannot be is said on the page, and the one in force stays.
     """
-    _everything(scope)
-    registry = open_registry(request.app.state.settings)
+    every_business(scope)
     try:
-        if rollback:
-            registry.rollback(rollback)
-        else:
-            registry.promote(adapter)
-    except TemporaryFailure:
-        raise
-    except BeyondError as error:
-        raise InvalidRequest(str(error)) from None
-    return RedirectResponse(f"/pipeline?told={'back' if rollback else 'promoted'}", 303)
+        said = move(request.app.state.settings, adapter, rollback)
+    except InvalidRequest as error:
+        return _page(request, scope, record, refused=str(error))
+    return RedirectResponse(f"/pipeline?told={said}", 303)
+
+
+def _page(
+    request: Request, scope: Scope, record: Connection, *, told: str = "", refused: str = ""
+) -> Response:
+    connection, settings = request.app.state.redis, request.app.state.settings
+    try:
+        found = status(connection, QUEUES)
+        letters = dead_letters(connection, QUEUES, _LETTERS)
+    except (TemporaryFailure, redis.RedisError) as error:
+        return render(request, "pipeline.html", "Pipeline", problem=str(error))
+    dead = sum(queue.dead_letters for queue in found.queues.values())
+    return render(
+        request,
+        "pipeline.html",
+        "Pipeline",
+        status_code=400 if refused else 200,
+        problem="",
+        told=told,
+        refused=refused,
+        status=found,
+        memory=_mib(found.memory_bytes),
+        memory_limit=_mib(found.memory_limit_bytes) if found.memory_limit_bytes else "",
+        letters=[_shown(letter) for letter in letters],
+        more_letters=dead - len(letters),
+        read_at=meta(record, scope).read_at,
+        training=last_training(settings.home),
+        **adapter_values(settings),
+    )
 
 
 # What an address may make the page say.
@@ -115,12 +117,9 @@ _TOLD = {
     "dropped": "The dead letter was dropped; its reviews stay stored, without analysis.",
     "promoted": "The adapter is in force; workers take it up between two batches.",
     "back": "The adapter before is in force again; workers take it up between two batches.",
+    "idle": "The adapter is promoted, but it was trained on another base than this installation "
+    "serves: workers go on with what they have.",
 }
-
-
-def _everything(scope: Scope) -> None:
-    if scope.business is not None:
-        raise Forbidden("the pipeline belongs to no business; your token is for one")
 
 
 def _shown(letter: DeadLetter) -> dict[str, Any]:
@@ -131,38 +130,6 @@ def _shown(letter: DeadLetter) -> dict[str, Any]:
         "reason": letter.reason,
         "since": since,
         "reviews": letter.review_ids,
-    }
-
-
-def _adapters(settings: Settings) -> dict[str, Any]:
-    """The registry's, newest first, then the packaged ones that serve.
-
-    A registry that is away is said, not hidden.
-    """
-    try:
-        registry = open_registry(settings)
-        serving = {task: default_for(registry, task, settings) for task in _TASKS}
-        found = {m.id: m for m in reversed(registry.all())}
-        own = set(found)
-        found |= {n: registry.manifest(n) for n in serving.values() if n and n not in own}
-    except BeyondError as error:
-        return {"adapters": [], "adapters_problem": str(error), "tasks": []}
-    return {
-        "adapters": [_adapter(n, m, n in serving.values()) for n, m in found.items()],
-        "adapters_problem": "",
-        "tasks": [task for task in _TASKS if serving[task] in own],
-    }
-
-
-def _adapter(name: str, manifest: Manifest, serves: bool) -> dict[str, Any]:
-    scores = list(manifest.scores.items())[:_SCORES]
-    return {
-        "name": name,
-        "tasks": ", ".join([manifest.task, *manifest.also]),
-        "base": manifest.base,
-        "serves": serves,
-        "packaged": name.startswith(PACKAGED_PREFIX),
-        "scores": ", ".join(f"{measure} {value:.3g}" for measure, value in scores),
     }
 
 
