@@ -15,7 +15,9 @@ from consumers.dashboard import (
     pages_pipeline,
     pages_replies,
     pages_session,
+    pages_tokens,
     pages_training,
+    pages_voices,
     pages_work,
 )
 from consumers.dashboard.access import Reader
@@ -40,14 +42,17 @@ router = APIRouter(include_in_schema=False)
 ALERTS = 5
 LOVED_TEXTS = (1000, 1000)  # happy and unhappy ones; the printed report reads more
 LIVE, EXPORT = "/v1/feed", "/reviews/export?format="
-for part in (
+PARTS = (
     pages_session,
     pages_work,
     pages_replies,
+    pages_voices,
     pages_pipeline,
     pages_training,
+    pages_tokens,
     pages_export,
-):
+)
+for part in PARTS:
     router.include_router(part.router)
 
 
