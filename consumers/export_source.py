@@ -56,7 +56,7 @@ def from_store(store: Store, filters: Filters) -> Iterator[Entry]:
     Raises:
         Misconfigured: a filter is set that only the record knows.
     """
-    if beyond := sorted(filters.given() & {"status", "q"}):
+    if beyond := sorted(filters.given() & {"status", "q", "topic"}):
         raise Misconfigured(
             f"--{beyond[0]} is answered by the record, which is not complete: `beyond record --once`"
         )
@@ -67,7 +67,7 @@ def from_store(store: Store, filters: Filters) -> Iterator[Entry]:
 
 
 def fits(review: Review, analysis: Analysis | None, filters: Filters) -> bool:
-    """Whether a stored review fits all filters but dates, `status` and `q`."""
+    """Whether a stored review fits all filters but dates, `status`, `topic` and `q`."""
     insight = analysis.insight if analysis else None
     rating = review.rating
     wanted = (

@@ -110,7 +110,8 @@ def reviews_page(request: Request, scope: Reader, record: Reading, today: Today)
         plain = [*filters.pairs(), *([("cursor", cursor)] if cursor else [])]
         return RedirectResponse(f"/reviews?{urlencode(plain)}" if plain else "/reviews", 303)
     page = queries.review_page(record, scope, filters, cursor=cursor)
-    values = review_list(page, filters, meta, first=cursor is None)
+    topics = queries_themes.topics(record, scope, filters.topic) if filters.topic else ()
+    values = review_list(page, filters, meta, topics, first=cursor is None)
     return render(
         request,
         "reviews.html",

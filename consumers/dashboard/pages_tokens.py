@@ -32,7 +32,7 @@ _ROLES = {
 def tokens_page(request: Request, scope: Admin, record: Reading, told: str = "") -> Response:
     """All tokens that the reader may manage, those in force first."""
     said = "The token was revoked; its sessions are over." if told == "revoked" else ""
-    return render(request, "tokens.html", "Tokens", **_values(record, scope), told=said)
+    return render(request, "tokens.html", "Tokens", **_values(record, scope) | {"told": said})
 
 
 @router.post("")

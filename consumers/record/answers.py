@@ -53,6 +53,7 @@ class ReviewRow(Frozen):
     rating: float | None
     created_at: datetime
     dated: bool = Field(description="false: nobody knows when; created_at is the import's time")
+    excerpt: bool = Field(description="the platform shows only the beginning: `text` is that")
     analysed_at: datetime | None
     urgency: Urgency | None
     emotion: str | None = Field(description="the strongest present")

@@ -90,11 +90,11 @@ def theme_detail(
     )
 
 
-def topics(connection: Connection, scope: Scope) -> tuple[Topic, ...]:
-    """Recurring pain points that have an issue in the scope, most issues first; at most 200.
+def topics(connection: Connection, scope: Scope, only: str | None = None) -> tuple[Topic, ...]:
+    """Recurring pain points that have a shown issue in the scope, most issues first; at most 200.
 
-    Their names and words are taken from all businesses' reviews. Whoever may see one business only
-    gets one of its own sentences for a name, and no words.
+    With `only`, an id, just that one, or none. Their names and words are taken from all businesses'
+    reviews. Whoever may see one business only gets one of its own sentences for a name, and no words.
     """
     row, count = schema.topics.c, func.count()
     alone = scope.business is not None
@@ -112,11 +112,13 @@ def topics(connection: Connection, scope: Scope) -> tuple[Topic, ...]:
             func.max(issues.c.day).label("last_day"),
         )
         .select_from(schema.topics.join(schema.topic_issues, of_topic).join(issues, of_issue))
-        .where(scope.limits(issues.c.business))
+        .where(scope.limits(issues.c.business), issues.c.shown == 1)
         .group_by(row.id, row.name, row.words)
         .order_by(count.desc(), row.id)
         .limit(200)
     )
+    if only is not None:
+        query = query.where(row.id == only)
     return tuple(
         Topic(
             id=found.id,

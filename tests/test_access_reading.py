@@ -1,0 +1,95 @@
+"""What compose.yaml starts for readers, each with the password it has there and no other: dashboard, topics, alerts, and their health checks."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+import redis
+
+from consumers.dashboard.tokens import create_token
+from consumers.record.database import open_database, writing
+from shared.settings import Settings
+from shared.stream.store import Store
+from tests.conftest import CACHE, ROOT, Processes, make_review
+from tests.consumers.topics.planted import plant
+from tests.servers import guarded_server
+
+RULES = """
+[targets.ops]
+webhook = "http://127.0.0.1:9/hook"
+secret = "whsec_QUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJD"
+
+[[rules]]
+name = "stuck"
+when = "dead_letters"
+targets = ["ops"]
+"""
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):  # type: ignore[no-untyped-def]
+    with guarded_server(tmp_path_factory.mktemp("guarded")) as found:
+        yield found
+
+
+@pytest.fixture
+def house(url, tmp_path):  # type: ignore[no-untyped-def]
+    """A home with a record, a review on the server, and processes that start with a role's password."""
+    Store(redis.Redis.from_url(url("admin"))).put([make_review(1)])
+    settings = Settings(home=tmp_path / "home", cache=CACHE)
+    plant(open_database(settings), "late", 30)
+    found = Processes(settings)
+    yield found
+    found.stop()
+
+
+def refusals(url) -> set[tuple[str, str, str]]:  # type: ignore[no-untyped-def]
+    log = redis.Redis.from_url(url("admin")).acl_log()
+    return {(entry["username"], entry["reason"], entry["object"]) for entry in log}
+
+
+def test_the_dashboard_shows_its_pages_with_the_records_rights_and_what_it_may_not_do_it_says(
+    url, house
+):
+    with writing(open_database(house.settings)) as connection:
+        secret = create_token(connection, "owner", "admin", None, time.time())[1]
+    environment = house.environment(BEYOND_REDIS_URL=url("record"), PYTHONUNBUFFERED="1")
+    command = [sys.executable, "-m", "beyond", "dashboard", "--host", "0.0.0.0", "--port", "0"]
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    house.running.append(process)  # type: ignore[arg-type]
+    assert process.stdout is not None
+    line = next(line for line in process.stdout if line.startswith("Dashboard: "))
+    at = "http://127.0.0.1:" + re.findall(r":(\d+)/", line)[0]
+    assert httpx.get(f"{at}/readyz", timeout=30).json() == {"status": "ready"}
+    known = {"Authorization": f"Bearer {secret}"}
+    for path in ("/", "/reviews", "/themes", "/pipeline", "/tokens", "/voices"):
+        answer = httpx.get(at + path, headers=known, timeout=30)
+        assert answer.status_code == 200, (path, answer.text)
+    assert not refusals(url)
+
+
+def test_topics_and_alerts_run_with_the_readers_rights_and_their_checks_bite(url, house, tmp_path):
+    own = {"BEYOND_REDIS_URL": url("reader"), "BEYOND_ALERTS": str(tmp_path / "alerts.toml")}
+    assert house.run("alerts", "test", **own).returncode != 0  # no rules yet
+    (tmp_path / "alerts.toml").write_text(RULES)
+    done = house.run("alerts", "test", **own)
+    assert done.returncode == 0 and "stuck" in done.stdout, done.stderr
+    watched = house.run("alerts", "run", "--once", **own)
+    assert watched.returncode == 0 and watched.stdout.startswith("0 alerts raised"), watched.stderr
+    found = house.run("topics", "--json", **own)
+    assert found.returncode == 0 and json.loads(found.stdout.splitlines()[0])["issues"]
+    assert house.run("alerts", "list", "--limit", "1", **own).returncode == 0
+    assert not refusals(url)
