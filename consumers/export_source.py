@@ -41,9 +41,13 @@ def complete(connection: Connection, store: Store) -> bool:
     return (stored, analysed) == (counts["stored"], counts["analysed"])
 
 
-def from_record(connection: Connection, scope: Scope, filters: Filters) -> Iterator[Entry]:
-    """Entries that fit and that the scope may see; memory does not grow with their number."""
+def from_record(
+    connection: Connection, scope: Scope, filters: Filters, only: Sequence[str] | None = None
+) -> Iterator[Entry]:
+    """Entries that fit and that the scope may see; memory does not grow with their number. `only`: ids."""
     fitting = of_reviews(filters, scope, connection.dialect)
+    if only is not None:
+        fitting.append(reviews.c.id.in_(only))
     query = select(*COLUMNS).where(*fitting).order_by(reviews.c.created_at, reviews.c.id)
     streaming = connection.execution_options(stream_results=True, yield_per=_PAGE_ROWS)
     for page in streaming.execute(query).partitions():

@@ -79,7 +79,9 @@ def overview_page(request: Request, scope: Reader, record: Reading, today: Today
     found = queries_summary.summary(record, scope, wanted.filters, today)
     risen = spikes(record, scope, found.until, business=wanted.business)
     values = overview(found, risen, meta, wanted)
-    values["alerts"] = list_alerts(record, scope, waiting=True)[:ALERTS]
+    # Whatever the period holds: "no review for three days" is told by an alert.
+    alerts = list_alerts(record, scope, waiting=True)
+    values |= {"alerts": alerts[:ALERTS], "more_alerts": max(0, len(alerts) - ALERTS)}
     return render(request, "overview.html", "Overview", live=LIVE, **values)
 
 
@@ -133,7 +135,7 @@ def review_page(
     found = queries.review_detail(record, scope, review_id)
     if found is None:
         raise NotFound("there is no such review, or your token does not reach it")
-    return render(request, "review.html", "Reviews", **reading(found))
+    return render(request, "review.html", "Reviews", live=LIVE, **reading(found))
 
 
 @router.get("/themes")

@@ -24,7 +24,7 @@ from consumers.record.scope import Scope
 from shared.errors import InvalidRequest, NotFound, TemporaryFailure
 from shared.stream.names import BACKFILL, LIVE, TRAINING
 from shared.stream.recovery import DeadLetter, dead_letters, drop, requeue
-from shared.stream.status import status
+from shared.stream.status import Status, status
 
 router = APIRouter(include_in_schema=False, prefix="/pipeline")
 QUEUES = (LIVE, BACKFILL, TRAINING)
@@ -36,6 +36,21 @@ def pipeline(request: Request, scope: Admin, record: Reading, told: str = "") ->
     """All of it; where the stream's server is away the page says so."""
     every_business(scope)
     return _page(request, scope, record, told=_TOLD.get(told, ""))
+
+
+@router.get("/now")
+def pipeline_now(request: Request, scope: Admin, record: Reading) -> Response:
+    """Queues, workers and counts alone: the part of the page that asks for itself again.
+
+    Raises:
+        TemporaryFailure: the server is away; what is shown stays.
+    """
+    every_business(scope)
+    try:
+        found = status(request.app.state.redis, QUEUES)
+    except redis.RedisError as error:
+        raise TemporaryFailure(f"the stream does not answer: {error}") from error
+    return render(request, "pipeline_now.html", "Pipeline", **_now(found, record, scope))
 
 
 @router.post("/letters")
@@ -100,15 +115,22 @@ def _page(
         problem="",
         told=told,
         refused=refused,
-        status=found,
-        memory=_mib(found.memory_bytes),
-        memory_limit=_mib(found.memory_limit_bytes) if found.memory_limit_bytes else "",
         letters=[_shown(letter) for letter in letters],
         more_letters=dead - len(letters),
-        read_at=meta(record, scope).read_at,
         training=last_training(settings.home),
+        **_now(found, record, scope),
         **adapter_values(settings),
     )
+
+
+def _now(found: Status, record: Connection, scope: Scope) -> dict[str, Any]:
+    """The values of pipeline_now.html."""
+    return {
+        "status": found,
+        "memory": _mib(found.memory_bytes),
+        "memory_limit": _mib(found.memory_limit_bytes) if found.memory_limit_bytes else "",
+        "read_at": meta(record, scope).read_at,
+    }
 
 
 # What an address may make the page say.

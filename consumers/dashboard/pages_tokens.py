@@ -21,6 +21,7 @@ from consumers.record.scope import ROLES, Role, Scope
 from shared.errors import InvalidRequest, NotFound
 
 router = APIRouter(include_in_schema=False, prefix="/tokens")
+_BLANK = {"name": "", "role": "read", "business": ""}
 _ROLES = {
     "read": "sees everything, changes nothing",
     "write": "also sets statuses, writes and approves replies",
@@ -56,7 +57,7 @@ def make_token(
         except InvalidRequest as error:
             problem = str(error)[:1].upper() + str(error)[1:]
         values = _values(connection, scope)
-    kept = {"name": name, "role": role, "business": business} if problem else {}
+    kept = {"name": name, "role": role, "business": business} if problem else _BLANK
     made = {"secret": secret, "secret_of": name.strip()}
     return render(
         request,
@@ -95,7 +96,7 @@ def _values(connection: Connection, scope: Scope) -> dict[str, Any]:
         "secret": "",
         "secret_of": "",
         "problem": "",
-        "given": {},
+        "given": _BLANK,
     }
 
 

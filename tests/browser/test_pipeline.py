@@ -11,6 +11,7 @@ from shared.settings import MATCHER_BASE
 from shared.stream import broker
 from shared.stream.store import Store
 from tests.browser.conftest import violations
+from tests.conftest import make_review
 from trainer.cycle import Cycle
 from trainer.evaluate import Arm, Scored
 from trainer.run import Plan, Run
@@ -146,6 +147,16 @@ def test_a_damaged_adapter_is_refused_and_one_of_another_base_does_not_pretend_t
     page.get_by_role("button", name="Go back to the issues adapter before").click()
     page.get_by_role("status").filter(has_text="in force again").wait_for()
     assert registry.promoted("issues") == before
+
+
+def test_what_comes_into_the_queues_is_seen_without_a_reload(open_page, house):
+    page = open_page("/pipeline")
+    page.evaluate("window.stayed = true")
+    live = page.get_by_role("region", name="Queues").get_by_role("row", name="Live")
+    assert live.get_by_role("cell").first.inner_text() == "0"
+    Store(broker.connect(house.settings)).put([make_review(1), make_review(2)])
+    live.get_by_role("cell").first.filter(has_text="2").wait_for()
+    assert page.evaluate("window.stayed") and violations(page) == []
 
 
 def test_a_training_that_is_under_way_says_how_far_it_came(open_page, house, registry):

@@ -186,6 +186,9 @@ def test_many_at_once_change_nothing_of_another_business(dashboard, places):
     assert scoped.post("/reviews/bulk", data=form).status_code == 404
     assert owner.get(f"/v1/issues/{places['issue_id']}").json()["owner"] == ""
     assert scoped.post("/reviews/bulk", data=form | {"id": [own]}).status_code == 303
+    both = scoped.post("/reviews/bulk/export", data={"id": [own, places["review_id"]]}).text
+    assert own in both and places["review_id"] not in both
+    assert scoped.post("/reviews/bulk/export").status_code == 400
     assert owner.get(f"/v1/reviews/{own}").json()["issues"][0]["owner"] == "Mallory"
 
 
