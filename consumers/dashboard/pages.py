@@ -28,7 +28,7 @@ from consumers.dashboard.pages_overview import overview
 from consumers.dashboard.pages_reading import reading
 from consumers.dashboard.pages_themes import comparison, one_theme, theme_list
 from consumers.dashboard.periods import asked, sides
-from consumers.record import queries, queries_summary, queries_themes
+from consumers.record import queries, queries_summary, queries_themes, queries_topics
 from consumers.record.filters import Filters, parse
 from consumers.record.periods import period_of
 from consumers.record.work import list_alerts, list_views
@@ -112,7 +112,7 @@ def reviews_page(request: Request, scope: Reader, record: Reading, today: Today)
         plain = [*filters.pairs(), *([("cursor", cursor)] if cursor else [])]
         return RedirectResponse(f"/reviews?{urlencode(plain)}" if plain else "/reviews", 303)
     page = queries.review_page(record, scope, filters, cursor=cursor)
-    topics = queries_themes.topics(record, scope, filters.topic) if filters.topic else ()
+    topics = queries_topics.topics(record, scope, filters.topic) if filters.topic else ()
     values = review_list(page, filters, meta, topics, first=cursor is None)
     return render(
         request,
@@ -145,7 +145,7 @@ def themes_page(request: Request, scope: Reader, record: Reading, today: Today) 
     wanted = asked(record, scope, request.query_params, today, meta.first_day)
     counts = queries_themes.themes(record, scope, wanted.filters, today)
     risen = spikes(record, scope, wanted.until, business=wanted.business)
-    found = queries_themes.topics(record, scope)
+    found = queries_topics.topics(record, scope)
     return render(
         request, "themes.html", "Themes", **theme_list(counts, risen, found, meta, wanted)
     )

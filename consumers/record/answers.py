@@ -245,6 +245,9 @@ class Topic(Frozen):
     issues: int
     first_day: date
     last_day: date
+    weeks: tuple[int, ...] = Field(
+        description="its issues in each of the 26 weeks up to the last issue of any kind, oldest first"
+    )
 
 
 class ThemeList(Frozen):

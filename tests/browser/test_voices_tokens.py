@@ -26,7 +26,7 @@ def test_a_token_is_shown_once_opens_the_pages_and_is_revoked(open_page, house):
     page = open_page("/")
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Tokens").click()
     page.get_by_label("For whom").fill("<b>Kim</b>")
-    page.get_by_label("Business").select_option("Hotel Linde")
+    page.get_by_role("combobox", name="Business").select_option("Hotel Linde")
     page.get_by_label("Write: ").check()
     page.get_by_role("button", name="Make the token").click()
     secret = page.get_by_label("The new token").input_value()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from itertools import islice
 
@@ -14,7 +15,7 @@ from consumers.record.database import writing
 from consumers.record.filters import Filters
 from consumers.record.project import apply
 from consumers.record.queries import issue_page, review_page
-from consumers.record.queries_themes import topics
+from consumers.record.queries_topics import topics
 from consumers.record.schema import issues
 from consumers.record.scope import Scope, owner_scope
 from consumers.topics.tables import Topic, replace
@@ -53,6 +54,19 @@ def expected(business: str | None = None) -> list[str]:
     return [review.id for review in found]
 
 
+def by_week() -> tuple[int, ...]:
+    """Issues of the last 26 weeks up to the newest shown one, by plain counting."""
+    shown = [
+        (review.created_at.date(), issue.evidence)
+        for review, analysis in synthetic(600)
+        if analysis and analysis.insight
+        for issue in analysis.insight.issues
+    ]
+    last = max(day for day, _ in shown)
+    ago = Counter((last - day).days // 7 for day, said in shown if told(said))
+    return tuple(ago[week] for week in range(25, -1, -1))
+
+
 @pytest.mark.parametrize("tried", [10_000, 20])
 def test_its_reviews_are_walked_without_gaps_while_others_come_in(linked, tried, monkeypatch):
     monkeypatch.setattr(queries, "_TRIED", tried)  # beyond it the query starts from the topic
@@ -81,6 +95,8 @@ def test_a_scope_sees_its_own_and_other_filters_hold_of_the_same_issue(linked):
         assert topics(connection, ALL, SOUP)[0].issues == len(expected())
         assert topics(connection, ONE, SOUP)[0].issues == len(mine)
         assert topics(connection, ALL, "gone") == ()
+        (whole,) = topics(connection, ALL)
+        assert whole.weeks == by_week() and sum(whole.weeks) > 0
         assert review_page(connection, ALL, Filters(topic="gone")).reviews == ()
 
 
