@@ -14,10 +14,9 @@ from fastapi.responses import RedirectResponse, Response
 
 from consumers.dashboard.access import Writer
 from consumers.dashboard.answering import Reading, engine_of
+from consumers.dashboard.api_voices import all_voices, own_business
 from consumers.dashboard.pages_frame import render
 from consumers.record.database import writing
-from consumers.record.queries_themes import meta
-from consumers.record.scope import Scope
 from consumers.replies.compose import TONES, Voice, compose
 from consumers.replies.drafts import set_voice, voice_of
 from shared.errors import InvalidRequest
@@ -35,9 +34,7 @@ assert tuple(_TONES) == TONES
 @router.get("")
 def voices_page(request: Request, scope: Writer, record: Reading) -> Response:
     """Every business that the reader sees, with its voice."""
-    names = [b.name or "" for b in meta(record, scope).businesses]
-    found = [{"business": name, "voice": voice_of(record, name)} for name in names]
-    return render(request, "voices.html", "Voices", rows=found)
+    return render(request, "voices.html", "Voices", rows=all_voices(record, scope).voices)
 
 
 @router.get("/one")
@@ -49,7 +46,7 @@ def voice_page(
     Raises:
         Forbidden: another business than the reader's own.
     """
-    name = _business(scope, business)
+    name = own_business(scope, business)
     said = "Saved. Replies are drafted with it from now on." if told == "saved" else ""
     return _page(request, name, voice_of(record, name), told=said)
 
@@ -67,7 +64,7 @@ def change_voice(
     Raises:
         Forbidden: another business than the reader's own.
     """
-    name, lines = _business(scope, business), signature.replace("\r\n", "\n").strip()
+    name, lines = own_business(scope, business), signature.replace("\r\n", "\n").strip()
     wanted = Voice(tone, lines)  # type: ignore[arg-type]
     try:
         with writing(engine_of(request)) as connection:
@@ -76,11 +73,6 @@ def change_voice(
         return _page(request, name, wanted, problem=str(error)[:1].upper() + str(error)[1:])
     query = urlencode({"business": name, "told": "saved"})
     return RedirectResponse(f"/voices/one?{query}", 303)
-
-
-def _business(scope: Scope, asked: str) -> str:
-    """The reader's own where there is one; "" is that of reviews which name none."""
-    return asked if scope.business is None else scope.narrow(asked or None) or ""
 
 
 def _page(

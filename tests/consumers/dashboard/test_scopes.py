@@ -19,6 +19,7 @@ OPEN = {"/v1/openapi.json", "/healthz", "/readyz", "/once/{code}", "/sign-in", "
 BODIES = {
     "/v1/issues/{issue_id}": {"owner": "Ana"},
     "/v1/reviews/{review_id}/reply": {"text": "Thank you for telling us."},
+    "/v1/voices": {"tone": "brief"},
     "/v1/views": {"name": "mine", "query": "urgency=high"},
     "/issues/{issue_id}": {"owner": "Ana"},
     "/pipeline/letters": {"do": "retry"},

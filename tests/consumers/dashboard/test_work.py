@@ -136,3 +136,18 @@ def test_a_scoped_writer_changes_only_its_own(fresh):
     assert mine.patch(f"/v1/issues/{ours['id']}", json={"owner": "A"}).status_code == 200
     assert mine.patch(f"/v1/issues/{theirs['id']}", json={"owner": "A"}).status_code == 404
     assert fresh.client().get(f"/v1/issues/{theirs['id']}").json()["owner"] == ""
+
+
+def test_a_voice_is_set_over_the_api_and_the_next_draft_speaks_so(fresh):
+    mine, all_of_them = fresh.client("write", OURS), fresh.client("write")
+    assert [v["business"] for v in mine.get("/v1/voices").json()["voices"]] == [OURS]
+    voice = {"tone": "brief", "signature": "Ana, Harbour Grill"}
+    assert mine.put("/v1/voices", json=voice).json() == {**voice, "business": OURS}
+    found = {v.pop("business"): v for v in all_of_them.get("/v1/voices").json()["voices"]}
+    assert found[OURS] == voice and found[""] == {"tone": "warm", "signature": ""}
+    assert mine.put("/v1/voices?business=Hotel+Linde", json=voice).status_code == 403
+    assert mine.put("/v1/voices", json={"tone": "loud"}).status_code == 422
+    reviews = mine.get("/v1/reviews").json()["reviews"]
+    one = next(r for r in reviews if r["issues"] and r["language"] == "en")
+    drafted = mine.post(f"/v1/reviews/{one['id']}/reply").json()
+    assert drafted["text"].endswith("Ana, Harbour Grill")
