@@ -6,10 +6,9 @@ Found and named by `beyond topics` (consumers/topics), which this does not know.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, null, select
 
 from consumers.record import schema
 from consumers.record.answers import Topic
@@ -29,7 +28,8 @@ def topics(connection: Connection, scope: Scope, only: str | None = None) -> tup
     """
     row, count = schema.topics.c, func.count()
     alone = scope.business is not None
-    own = func.min(func.coalesce(issues.c.problem, issues.c.evidence))
+    # Sentences are long: whoever sees all businesses gets the topic's name, and reads none.
+    own = func.min(func.coalesce(issues.c.problem, issues.c.evidence)) if alone else null()
     of_topic, of_issue = topic_issues.c.topic_id == row.id, issues.c.id == topic_issues.c.issue_id
     query = (
         select(
@@ -50,7 +50,7 @@ def topics(connection: Connection, scope: Scope, only: str | None = None) -> tup
     if only is not None:
         query = query.where(row.id == only)
     found = connection.execute(query).all()
-    weeks = _by_week(connection, scope, [one.id for one in found])
+    weeks = _by_week(connection, scope, only) if found else {}
     return tuple(
         Topic(
             id=one.id,
@@ -59,27 +59,28 @@ def topics(connection: Connection, scope: Scope, only: str | None = None) -> tup
             issues=one.amount,
             first_day=EPOCH + timedelta(one.first_day),
             last_day=EPOCH + timedelta(one.last_day),
-            weeks=tuple(weeks[one.id]),
+            weeks=tuple(weeks.get(one.id, [0] * TREND_WEEKS)),
         )
         for one in found
     )
 
 
-def _by_week(connection: Connection, scope: Scope, ids: Sequence[str]) -> dict[str, list[int]]:
+def _by_week(connection: Connection, scope: Scope, only: str | None) -> dict[str, list[int]]:
     """Issues in each of the TREND_WEEKS weeks up to the last day of any in the scope, oldest first, by topic."""
     out: dict[str, list[int]] = defaultdict(lambda: [0] * TREND_WEEKS)
     inside = (scope.limits(issues.c.business), issues.c.shown == 1)
-    last = connection.scalar(select(func.max(issues.c.day)).where(*inside)) if ids else None
-    if last is None:
-        return out
+    last = connection.scalar(select(func.max(issues.c.day)).where(*inside)) or 0
     ago = (last - issues.c.day) // 7
     linked = topic_issues.join(issues, topic_issues.c.issue_id == issues.c.id)
     query = (
         select(topic_issues.c.topic_id, ago, func.count())
         .select_from(linked)
-        .where(*inside, topic_issues.c.topic_id.in_(ids), issues.c.day > last - 7 * TREND_WEEKS)
+        .where(*inside, issues.c.day > last - 7 * TREND_WEEKS)
         .group_by(topic_issues.c.topic_id, ago)
     )
+    # All of them, without naming each: a list of ids would be tried for every issue.
+    if only is not None:
+        query = query.where(topic_issues.c.topic_id == only)
     for topic, weeks_ago, amount in connection.execute(query):
         out[topic][TREND_WEEKS - 1 - int(weeks_ago)] = int(amount)
     return out
