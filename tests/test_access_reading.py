@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import subprocess
@@ -15,8 +16,11 @@ import redis
 from consumers.dashboard.tokens import create_token
 from consumers.record.database import open_database, writing
 from shared.settings import Settings
+from shared.stream.calls import ACCESS_REMEDY
+from shared.stream.names import LIVE
+from shared.stream.recovery import dead_letters
 from shared.stream.store import Store
-from tests.conftest import CACHE, ROOT, Processes, make_review
+from tests.conftest import CACHE, ROOT, Processes, make_review, wait_until
 from tests.consumers.topics.planted import plant
 from tests.servers import guarded_server
 
@@ -41,7 +45,9 @@ def url(tmp_path_factory):  # type: ignore[no-untyped-def]
 @pytest.fixture
 def house(url, tmp_path):  # type: ignore[no-untyped-def]
     """A home with a record, a review on the server, and processes that start with a role's password."""
-    Store(redis.Redis.from_url(url("admin"))).put([make_review(1)])
+    admin = redis.Redis.from_url(url("admin"))
+    admin.acl_log_reset()
+    Store(admin).put([make_review(1)])
     settings = Settings(home=tmp_path / "home", cache=CACHE)
     plant(open_database(settings), "late", 30)
     found = Processes(settings)
@@ -79,6 +85,14 @@ def test_the_dashboard_shows_its_pages_with_the_records_rights_and_what_it_may_n
         answer = httpx.get(at + path, headers=known, timeout=30)
         assert answer.status_code == 200, (path, answer.text)
     assert not refusals(url)
+    # What runs with the record's password reads; a dead letter is put back by the admin.
+    Store(redis.Redis.from_url(url("admin"))).put([make_review(2, "RAISE and never be read.")])
+    house.worker(url=url("worker"))
+    reading = redis.Redis.from_url(url("record"))
+    assert wait_until(lambda: len(dead_letters(reading, [LIVE])) == 1)
+    answer = httpx.post(f"{at}/pipeline/letters", data={"do": "retry"}, headers=known, timeout=30)
+    assert answer.status_code == 400 and ACCESS_REMEDY in html.unescape(answer.text)
+    assert len(dead_letters(reading, [LIVE])) == 1
 
 
 def test_topics_and_alerts_run_with_the_readers_rights_and_their_checks_bite(url, house, tmp_path):

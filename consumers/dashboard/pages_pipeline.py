@@ -6,6 +6,7 @@ It does not know Redis keys (shared/stream does), adapters (pages_adapters.py) o
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
 import redis
@@ -22,6 +23,7 @@ from consumers.dashboard.trainings import last_training
 from consumers.record.queries_themes import meta
 from consumers.record.scope import Scope
 from shared.errors import InvalidRequest, NotFound, TemporaryFailure
+from shared.stream.calls import call
 from shared.stream.names import BACKFILL, LIVE, TRAINING
 from shared.stream.recovery import DeadLetter, dead_letters, drop, requeue
 from shared.stream.status import Status, status
@@ -57,10 +59,11 @@ def pipeline_now(request: Request, scope: Admin, record: Reading) -> Response:
 def change_letters(
     request: Request,
     scope: Admin,
+    record: Reading,
     do: Annotated[str, Form()],
     job: Annotated[str, Form(max_length=200)] = "",
 ) -> Response:
-    """Retry or drop one dead letter; without `job`, retry all.
+    """Retry or drop one dead letter; without `job`, retry all. What the server refuses is said on the page.
 
     Raises:
         NotFound: it is none any more.
@@ -72,8 +75,12 @@ def change_letters(
     chosen = [x for x in dead_letters(connection, QUEUES) if not job or x.job_id == job]
     if job and not chosen:
         raise NotFound("this dead letter is gone: somebody else has seen to it")
-    for letter in chosen:
-        (requeue if do == "retry" else drop)(connection, letter)
+    change = requeue if do == "retry" else drop
+    try:
+        for letter in chosen:
+            call(partial(change, connection, letter))
+    except TemporaryFailure as error:  # the dashboard's user of the server may not, say
+        return _page(request, scope, record, refused=str(error))
     return RedirectResponse(f"/pipeline?told={'retried' if do == 'retry' else 'dropped'}", 303)
 
 
