@@ -36,18 +36,17 @@ targets = ["ops"]
 """
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory):  # type: ignore[no-untyped-def]
-    with guarded_server(tmp_path_factory.mktemp("guarded")) as found:
+@pytest.fixture
+def url(tmp_path):  # type: ignore[no-untyped-def]
+    (tmp_path / "guarded").mkdir()
+    with guarded_server(tmp_path / "guarded") as found:
         yield found
 
 
 @pytest.fixture
 def house(url, tmp_path):  # type: ignore[no-untyped-def]
     """A home with a record, a review on the server, and processes that start with a role's password."""
-    admin = redis.Redis.from_url(url("admin"))
-    admin.acl_log_reset()
-    Store(admin).put([make_review(1)])
+    Store(redis.Redis.from_url(url("admin"))).put([make_review(1)])
     settings = Settings(home=tmp_path / "home", cache=CACHE)
     plant(open_database(settings), "late", 30)
     found = Processes(settings)
