@@ -164,7 +164,7 @@ def test_what_a_model_says_is_a_draft_where_it_could_be_approved(
     assert Replier(store, replies, Says(said)).run([review.id]) == [None]
     (draft,) = replies.drafts()
     assert draft.written_by == written_by and draft.text.endswith("\n\nThe owner")
-    assert draft.text.startswith(said) == (written_by == "says")
+    assert (draft.text == f"{said}\n\nThe owner") == (written_by == "says")
 
 
 def test_a_model_that_is_away_settles_nothing(replies, review, store):

@@ -14,9 +14,14 @@ from sqlalchemy import func, select
 from consumers.dashboard.tokens import list_tokens, revoke_token
 from consumers.record.database import writing
 from consumers.record.schema import issue_state, issues, replies, reviews
+from consumers.record.scope import owner_scope
+from consumers.record.stored import one
 from shared.stream.broker import connect
+from shared.stream.replies import Replies
+from shared.stream.store import Store
 from shared.stream.verdicts import read_verdicts
 from tests.browser.conftest import sign_in, violations
+from tests.consumers.replies.desk import Desk
 
 
 @pytest.fixture
@@ -33,7 +38,15 @@ def an_issue(house):
         reviews.c.language == "en",
     )
     with house.engine.connect() as connection:
-        return connection.execute(fresh.order_by(issues.c.id)).first()
+        found = connection.execute(fresh.order_by(issues.c.id)).first()
+        pair = one(connection, owner_scope(), found.review_id)
+    desk(house).has(pair)  # a reply is written of what is stored
+    return found
+
+
+def desk(house):
+    connection = connect(house.settings)
+    return Desk(house.engine, Store(connection), Replies(connection))
 
 
 def state_of(house, issue_id):
@@ -161,6 +174,11 @@ def test_a_reply_is_drafted_edited_held_by_the_guard_approved_and_copied(
 ):
     page = open_page(f"/reviews/{an_issue.review_id}")
     page.get_by_role("button", name="Draft a reply").click()
+    page.get_by_role("status").filter(has_text="A draft is being written").wait_for()
+    assert violations(page) == []
+    page.reload()
+    page.get_by_role("status").filter(has_text="A draft is being written").wait_for()
+    assert desk(house).written() == 1
     text = page.get_by_label("Draft")
     text.wait_for()
     assert len(text.input_value()) > 40
@@ -253,6 +271,8 @@ def test_everything_can_be_done_by_keyboard(open_page, house, an_issue):
     assert focused == f"save-{an_issue.id}", "the focus stays where the work is"
     tab_to("#reply-draft")
     keys.press("Enter")
+    page.locator("#reply-wait").wait_for()
+    desk(house).written()
     page.locator("#reply-text").wait_for()
     tab_to("#reply-approve")
     keys.press("Enter")

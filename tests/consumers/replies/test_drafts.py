@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 
-from consumers.record.answers_people import Reply
 from consumers.record.database import open_database, writing
 from consumers.record.project import apply
 from consumers.record.schema import history, replies
@@ -21,9 +19,9 @@ from shared.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from shared.replies.compose import NoReply, Voice, compose
 from shared.review import Analysis
 from shared.stream.replies import Replies
-from shared.stream.store import Store
 from tests.conftest import EPOCH, make_review, wait_until
 from tests.consumers.record.conftest import database, postgresql, record_settings  # noqa: F401
+from tests.consumers.replies.desk import Desk
 from tests.consumers.replies.test_compose import analysis_of
 from workers.replies import Replier
 
@@ -36,37 +34,6 @@ def urgent(analysis: Analysis) -> Analysis:
     insight = analysis.insight
     assert insight is not None
     return analysis.model_copy(update={"insight": insight.model_copy(update={"urgency": "high"})})
-
-
-@dataclass
-class Desk:
-    """A record over a store, and workers that write replies at once."""
-
-    engine: Engine
-    store: Store
-    replies: Replies
-
-    def has(self, *pairs) -> None:  # type: ignore[no-untyped-def]
-        """These reviews are stored, analysed where they have an analysis, and recorded."""
-        for review, analysis in pairs:
-            self.store.put([review])
-            self.store.save([(review, analysis)] if analysis else [])
-        with writing(self.engine) as connection:
-            apply(connection, pairs)
-
-    def written(self) -> int:
-        """All that is wanted is written and brought into the record; how many drafts came."""
-        Replier(self.store, self.replies).run([r.id for r, _ in self.store.all()])
-        return Courier(self.engine, self.replies).bring()
-
-    def draft(self, review_id: str, scope: Scope = OWNER) -> Reply:
-        with self.engine.connect() as connection:
-            found = drafts.ask(connection, scope, self.replies, review_id)
-        if found is not None:
-            return found
-        self.written()
-        with self.engine.connect() as connection:
-            return drafts.kept(connection, scope, review_id)
 
 
 @pytest.fixture
