@@ -74,12 +74,36 @@ def shared_data(name: str) -> Path:
 # What a test must use to be marked: a fixture, or a name that its module imports.
 _SIGNS = {
     "server": {"server", "store", "processes", "broker", "house", "link"},
-    "models": {"tiny", "torch", "PACKAGED", "fetch_wheel", "load_matcher"},
+    "models": {"tiny", "poor", "torch", "PACKAGED", "fetch_wheel", "load_matcher"},
 }
 
 
+# Files that take a minute or more, longest first: begun last, one would run alone at the end.
+_LONGEST = (
+    "trainer/test_cycle_steps.py",
+    "trainer/test_cycle.py",
+    "test_hostile.py",
+    "test_faults.py",
+    "browser/test_pages.py",
+    "test_flow.py",
+    "browser/test_work.py",
+    "consumers/record/test_projector.py",
+    "producers/poll/test_poll_commands.py",
+    "consumers/topics/test_topics.py",
+    "test_access.py",
+    "test_interleavings.py",
+    "workers/test_launch.py",
+)
+
+
+def _place(item: pytest.Item) -> int:
+    file = item.path.relative_to(ROOT / "tests").as_posix()
+    return _LONGEST.index(file) if file in _LONGEST else len(_LONGEST)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they use, so that no marker can be forgotten: `-m "not server"` is true."""
+    """Long files first; tests marked by what they use, so that no marker can be forgotten."""
+    items.sort(key=_place)
     for item in items:
         used = set(getattr(item, "fixturenames", ())) | set(
             vars(getattr(item, "module", None) or item)
