@@ -13,8 +13,8 @@ from consumers.dashboard.answering import Reading, answer, engine_of, problems
 from consumers.record.database import writing
 from consumers.record.queries_themes import meta
 from consumers.record.scope import Scope
-from consumers.replies.compose import Tone, Voice
 from consumers.replies.drafts import set_voice, voice_of
+from shared.replies.compose import Tone, Voice
 from shared.review import Frozen
 
 router = APIRouter(prefix="/v1/voices", tags=["people"])

@@ -26,6 +26,7 @@ from consumers.dashboard.pages_frame import HEADERS, STATIC, STATIC_FOLDER, rend
 from consumers.dashboard.pages_lists import review_list
 from consumers.dashboard.pages_overview import overview
 from consumers.dashboard.pages_reading import reading
+from consumers.dashboard.pages_replies import wanted_reply
 from consumers.dashboard.pages_themes import comparison, one_theme, theme_list
 from consumers.dashboard.periods import asked, sides
 from consumers.record import queries, queries_summary, queries_themes, queries_topics
@@ -135,7 +136,8 @@ def review_page(
     found = queries.review_detail(record, scope, review_id)
     if found is None:
         raise NotFound("there is no such review, or your token does not reach it")
-    return render(request, "review.html", "Reviews", live=LIVE, **reading(found))
+    wanted = wanted_reply(request, found)
+    return render(request, "review.html", "Reviews", live=LIVE, wanted=wanted, **reading(found))
 
 
 @router.get("/themes")

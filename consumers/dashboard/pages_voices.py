@@ -17,9 +17,9 @@ from consumers.dashboard.answering import Reading, engine_of
 from consumers.dashboard.api_voices import all_voices, own_business
 from consumers.dashboard.pages_frame import render
 from consumers.record.database import writing
-from consumers.replies.compose import TONES, Voice, compose
 from consumers.replies.drafts import set_voice, voice_of
 from shared.errors import InvalidRequest
+from shared.replies.compose import TONES, Voice, compose
 from shared.review import EMOTIONS, Analysis, Emotions, Insight, Issue, Review
 
 router = APIRouter(include_in_schema=False, prefix="/voices")
