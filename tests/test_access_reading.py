@@ -17,7 +17,7 @@ from consumers.dashboard.tokens import create_token
 from consumers.record.database import open_database, writing
 from shared.settings import Settings
 from shared.stream.calls import ACCESS_REMEDY
-from shared.stream.names import LIVE
+from shared.stream.names import LIVE, TRAINING
 from shared.stream.recovery import dead_letters
 from shared.stream.store import Store
 from tests.conftest import CACHE, ROOT, Processes, make_review, wait_until
@@ -84,14 +84,30 @@ def test_the_dashboard_shows_its_pages_with_the_records_rights_and_what_it_may_n
         answer = httpx.get(at + path, headers=known, timeout=30)
         assert answer.status_code == 200, (path, answer.text)
     assert not refusals(url)
-    # What runs with the record's password reads; a dead letter is put back by the admin.
+    # Dead letters are put back and dropped; a training's, whose plan names a teacher, is not its.
     Store(redis.Redis.from_url(url("admin"))).put([make_review(2, "RAISE and never be read.")])
     house.worker(url=url("worker"))
-    reading = redis.Redis.from_url(url("record"))
-    assert wait_until(lambda: len(dead_letters(reading, [LIVE])) == 1)
-    answer = httpx.post(f"{at}/pipeline/letters", data={"do": "retry"}, headers=known, timeout=30)
-    assert answer.status_code == 400 and ACCESS_REMEDY in html.unescape(answer.text)
-    assert len(dead_letters(reading, [LIVE])) == 1
+    reading, admin = (redis.Redis.from_url(url(role)) for role in ("record", "admin"))
+
+    def change(do: str, job: str = "") -> httpx.Response:
+        form = {"do": do, "job": job}
+        return httpx.post(f"{at}/pipeline/letters", data=form, headers=known, timeout=30)
+
+    def dead() -> list[str]:
+        return [letter.job_id for letter in dead_letters(reading, [LIVE, TRAINING])]
+
+    assert wait_until(lambda: len(dead()) == 1)
+    (job,) = dead()
+    failed_at = admin.hget(f"rq:job:{job}", "failed_at")
+    assert change("retry").headers["location"] == "/pipeline?told=retried"
+    assert wait_until(lambda: admin.hget(f"rq:job:{job}", "failed_at") not in (None, failed_at))
+    assert change("drop", job).headers["location"] == "/pipeline?told=dropped"
+    assert dead() == [] and not admin.exists(f"rq:job:{job}") and not refusals(url)
+    admin.zadd(f"rq:failed:{TRAINING}", {"plan": 1})
+    admin.hset("rq:job:plan", mapping={"reason": "no teacher", "status": "failed"})
+    refused = change("drop", "plan")
+    assert refused.status_code == 400 and ACCESS_REMEDY in html.unescape(refused.text)
+    assert dead() == ["plan"] and admin.exists("rq:job:plan")
 
 
 def test_topics_and_alerts_run_with_the_readers_rights_and_their_checks_bite(url, house, tmp_path):
