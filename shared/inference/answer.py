@@ -48,7 +48,12 @@ EVALUATED_FROM = 0.2
 
 
 def answerer(
-    adapter: Path | None, task: str, settings: Settings, *, show: float | None = None
+    adapter: Path | None,
+    task: str,
+    settings: Settings,
+    *,
+    show: float | None = None,
+    tick: Callable[[], None] = lambda: None,
 ) -> Answer:
     """The function that answers a task: a matcher or a language model, whichever the adapter's folder holds.
 
@@ -57,6 +62,7 @@ def answerer(
         task: a name in TASKS.
         settings: base model, device, batch.
         show: a matcher's issues are said from this confidence on; None: what is served.
+        tick: called after each pass of a language model.
 
     Raises:
         ModelUnavailable: weights are missing or unreadable.
@@ -67,5 +73,5 @@ def answerer(
         return lambda reviews, _: [target(issues).strip() for issues in matcher.issues(reviews)]
     base, tokenizer = load_base(settings)
     model = base if adapter is None else load_merged(settings, adapter)
-    generator = Generator(model, tokenizer, most_rows=settings.generate_batch)
+    generator = Generator(model, tokenizer, most_rows=settings.generate_batch, tick=tick)
     return lambda reviews, emotions: answer(generator, task, reviews, emotions)
