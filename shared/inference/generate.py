@@ -12,7 +12,6 @@ import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import DynamicCache
 
@@ -45,23 +44,19 @@ class Generator:
         self._fitting_rows = most_rows  # fewer once memory was short
         self._prefix: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
         self._vocabulary: Vocabulary | None = None
-        self._end_ids = {
-            tokenizer.eos_token_id,
-            model.generation_config.eos_token_id if model.generation_config else None,
-        }
+        self._end_ids = _end_ids(model, tokenizer)
         self.tokens_out = 0
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The tokenizer's bytes, made on first use (0.1 s).
+        """The tokenizer as the grammar reads it, made on first use (0.5 s).
 
         Raises:
-            ModelUnavailable: the tokenizer is not byte-level BPE.
+            ModelUnavailable: it is not a fast tokenizer.
         """
         if self._vocabulary is None:
-            self._vocabulary = Vocabulary(
-                self.tokenizer, self.model.config.get_text_config().vocab_size
-            )
+            size = self.model.config.get_text_config().vocab_size
+            self._vocabulary = Vocabulary(self.tokenizer, size, self._end_ids)
         return self._vocabulary
 
     def run(
@@ -91,7 +86,7 @@ class Generator:
         ids = [self.tokenizer(p, add_special_tokens=False)["input_ids"] for p in prompts]
         out = [""] * len(prompts)
         for batch in token_batches([len(i) for i in ids], self._prompt_tokens, self._most_rows):
-            reviews = [fenced[i] if fenced is not None else None for i in batch]
+            reviews = [fenced[i] for i in batch] if fenced is not None else None
             texts = self._in_memory(
                 prefix, [ids[i] for i in batch], reviews, max_new_tokens, end_line
             )
@@ -103,7 +98,7 @@ class Generator:
         self,
         prefix: str,
         ids: list[list[int]],
-        reviews: list[str | None],
+        reviews: list[str] | None,
         limit: int,
         end_line: bool,
     ) -> list[str]:
@@ -111,7 +106,11 @@ class Generator:
         out: list[str] = []
         while len(out) < len(ids):
             part = slice(len(out), len(out) + self._fitting_rows)
-            grammars = [r if r is None else IssueGrammar(self.vocabulary, r) for r in reviews[part]]
+            grammars = (
+                [IssueGrammar(self.vocabulary, r) for r in reviews[part]]
+                if reviews is not None
+                else None
+            )
             try:
                 out += self._batch(prefix, ids[part], grammars, limit, end_line)
                 continue
@@ -128,7 +127,12 @@ class Generator:
 
     @torch.inference_mode()
     def _batch(
-        self, prefix: str, ids: list[list[int]], grammars: list[Any], limit: int, end_line: bool
+        self,
+        prefix: str,
+        ids: list[list[int]],
+        grammars: list[IssueGrammar] | None,
+        limit: int,
+        end_line: bool,
     ) -> list[str]:
         device, rows = self.model.device, len(ids)
         cache, prefix_len = self._expanded(prefix, rows)
@@ -157,13 +161,18 @@ class Generator:
                 use_cache=True,
                 logits_to_keep=1,
             ).logits[:, -1]
+            speaking = [grammars[row] for row in live] if grammars else None
+            chosen = self._choose(logits, speaking)
             self._tick()
-            chosen = self._choose(logits, [grammars[r] for r in live])
             keep = []
             for at, (row, token) in enumerate(zip(live, chosen, strict=True)):
                 if token in self._end_ids or (token == newline and answers[row]):
                     continue
                 answers[row].append(token)
+                if speaking:
+                    speaking[at].advance(token)
+                    if speaking[at].done:
+                        continue
                 keep.append(at)
             self.tokens_out += len(chosen)
             if not keep:
@@ -182,6 +191,10 @@ class Generator:
                     mask[index],
                     positions[index],
                 )
+        if grammars:
+            # The limit may cut an answer: then what is whole is the answer.
+            for row in live:
+                answers[row] = answers[row][: grammars[row].whole]
         return [
             self.tokenizer.decode(a, skip_special_tokens=True, clean_up_tokenization_spaces=False)
             for a in answers
@@ -202,24 +215,17 @@ class Generator:
         pairs = [(k.expand(rows, -1, -1, -1), v.expand(rows, -1, -1, -1)) for k, v in kept]
         return DynamicCache(ddp_cache_data=pairs), kept[0][0].shape[2]
 
-    def _choose(self, logits: torch.Tensor, grammars: list[Any]) -> list[int]:
+    def _choose(self, logits: torch.Tensor, grammars: list[IssueGrammar] | None) -> list[int]:
         """Greedy choice per row among the tokens its grammar allows."""
-        if all(g is None for g in grammars):
-            return [int(t) for t in logits.argmax(-1)]
-        values = logits.float().cpu().numpy()
-        chosen = []
-        for row, grammar in zip(values, grammars, strict=True):
-            if grammar is None:
-                chosen.append(int(row.argmax()))
-                continue
-            allowed = grammar.allowed()
-            if allowed is None:
-                token = int(np.where(grammar.mask[: len(row)], row, -np.inf).argmax())
-                newline = self.vocabulary.newline
-                if grammar.may_end_line and row[newline] > row[token]:
-                    token = newline
-            else:
-                token = int(allowed[row[allowed].argmax()])
-            grammar.advance(token)
-            chosen.append(token)
+        if grammars:
+            # On CUDA `logits` are still being computed while the masks are made.
+            allowed = torch.from_numpy(self.vocabulary.masks(grammars)).to(logits.device)
+            logits = logits.masked_fill(~allowed[:, : logits.shape[1]], -torch.inf)
+        chosen: list[int] = logits.argmax(-1).tolist()
         return chosen
+
+
+def _end_ids(model: Any, tokenizer: Any) -> set[int]:
+    """Tokens that end an answer, by the tokenizer and by the model's own configuration."""
+    named = model.generation_config.eos_token_id if model.generation_config else None
+    return {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}
