@@ -51,8 +51,8 @@ def reviews() -> list[str]:
 
 def at(words: Vocabulary, tokenizer, text: str, place: str) -> IssueGrammar:  # type: ignore[no-untyped-def]
     quoted, rest = PLACES[place]
-    said = "" if quoted is None else "evidence:"
-    said += "".join(" " + word for word in text.split()[:quoted]) + rest
+    quote = "".join(" " + word for word in text.split()[: quoted or 0])
+    said = "" if quoted is None else f"evidence:{quote}{rest}"
     grammar = IssueGrammar(words, text)
     for token in tokenizer(said, add_special_tokens=False)["input_ids"]:
         words.masks([grammar])

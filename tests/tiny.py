@@ -78,12 +78,14 @@ def _bytes_are_no_special_tokens(text: str) -> str:
     return json.dumps(made)
 
 
-def causal(folder: Path, kind: str = "llama", seed: int = 0) -> Path:
+def causal(folder: Path, kind: str = "llama", seed: int = 0, context: int = 2048) -> Path:
     """A random causal model with SmolLM2's tokenizer: `llama` (SmolLM2) or `phi` (phi-2)."""
-    return _once(f"{kind}-{seed}", folder, lambda half: _causal(half, kind, seed))
+    return _once(
+        f"{kind}-{seed}-{context}", folder, lambda half: _causal(half, kind, seed, context)
+    )
 
 
-def _causal(folder: Path, kind: str, seed: int) -> None:
+def _causal(folder: Path, kind: str, seed: int, context: int) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM, PhiConfig, PhiForCausalLM
 
     torch.manual_seed(seed)
@@ -94,7 +96,7 @@ def _causal(folder: Path, kind: str, seed: int) -> None:
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=4,
-        max_position_embeddings=2048,
+        max_position_embeddings=context,
         eos_token_id=words.eos_token_id,
         bos_token_id=words.bos_token_id,
     )

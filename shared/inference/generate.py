@@ -59,6 +59,17 @@ class Generator:
             self._vocabulary = Vocabulary(self.tokenizer, size, self._end_ids)
         return self._vocabulary
 
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and answer that the model was made for."""
+        config = self.model.config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", None) or 1_000_000)
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text."""
+        ids = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+        return [len(one) for one in ids]
+
     def run(
         self,
         prefix: str,
