@@ -78,22 +78,26 @@ def _bytes_are_no_special_tokens(text: str) -> str:
     return json.dumps(made)
 
 
-def causal(folder: Path, kind: str = "llama", seed: int = 0, context: int = 2048) -> Path:
+def causal(
+    folder: Path, kind: str = "llama", seed: int = 0, context: int = 2048, width: int = 32
+) -> Path:
     """A random causal model with SmolLM2's tokenizer: `llama` (SmolLM2) or `phi` (phi-2)."""
     return _once(
-        f"{kind}-{seed}-{context}", folder, lambda half: _causal(half, kind, seed, context)
+        f"{kind}-{seed}-{context}-{width}",
+        folder,
+        lambda half: _causal(half, kind, seed, context, width),
     )
 
 
-def _causal(folder: Path, kind: str, seed: int, context: int) -> None:
+def _causal(folder: Path, kind: str, seed: int, context: int, width: int) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM, PhiConfig, PhiForCausalLM
 
     torch.manual_seed(seed)
     words = tokenizer()
     shape = dict(
         vocab_size=len(words),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=width,
+        intermediate_size=2 * width,
         num_hidden_layers=2,
         num_attention_heads=4,
         max_position_embeddings=context,
