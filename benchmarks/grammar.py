@@ -7,8 +7,20 @@ all, at the places of an answer that differ, for 1, 8 and 64 reviews of about 80
 what the compiling of a quote's grammar takes, which each issue needs once. "First": nothing of the
 place is in llguidance's cache yet.
 
-What it replaced, an automaton of our own in Python, measured beside it on 2026-11-25 by CPU time
-(2 shared cores of a cloud machine), µs per row at 64 rows, masks and choice: see `REPLACED`.
+What llguidance replaced was an automaton of our own in Python, for byte-level BPE only. Both on
+2026-11-25, 2 shared cores, ms for all rows, masks and choice (llguidance's choice over all tokens
+of which a CPU takes most; a GPU makes it while the masks are made):
+
+    rows                    1              8             64
+    place              ours  llg.     ours  llg.     ours  llg.
+    the beginning      0.04  0.26     0.14  1.85      3.5  14.8
+    a quote's start    2.90  0.35    14.74  2.28    104.6  18.1
+    within a quote     0.05  0.26     0.21  1.82      5.2  14.7
+    a theme            0.09  0.19     0.49  1.13      5.6   9.2
+    a line             0.07  0.25     0.35  1.79      5.9  14.2
+    the choice alone         0.19           1.42           11.3
+    masks, at most           0.13           0.87            4.2
+    compiling, a row   0.14  4.60     0.11  4.09      0.1   3.9
 """
 
 from __future__ import annotations
@@ -87,12 +99,14 @@ def main() -> None:
 
             def choose() -> None:
                 allowed = torch.from_numpy(words.masks(grammars))[:, :size]  # noqa: B023
-                logits.masked_fill(~allowed, -torch.inf).argmax(-1).tolist()  # noqa: B023
+                logits.clone().masked_fill_(~allowed, -torch.inf).max(-1).indices.tolist()  # noqa: B023
 
             first = seconds(lambda: words.masks(grammars))  # noqa: B023
             masks = np.median([seconds(lambda: words.masks(grammars)) for _ in range(REPEATS)])  # noqa: B023
             chosen = np.median([seconds(choose) for _ in range(REPEATS)])
-            free = np.median([seconds(lambda: logits.argmax(-1).tolist()) for _ in range(REPEATS)])  # noqa: B023
+            free = np.median(
+                [seconds(lambda: logits.clone().max(-1).indices.tolist()) for _ in range(REPEATS)]
+            )  # noqa: B023
             shown = "".join(f"{1e6 * s / rows:9.0f}" for s in (first, masks, chosen, free))
             print(f"{rows:4}  {place:16}{shown}")
     compiled = [seconds(at(words, tokenizer, text, "a quote's start").compile) for text in texts]
