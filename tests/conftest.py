@@ -74,12 +74,36 @@ def shared_data(name: str) -> Path:
 # What a test must use to be marked: a fixture, or a name that its module imports.
 _SIGNS = {
     "server": {"server", "store", "processes", "broker", "house", "link"},
-    "models": {"tiny", "torch", "PACKAGED", "fetch_wheel", "load_matcher"},
+    "models": {"tiny", "poor", "torch", "PACKAGED", "fetch_wheel", "load_matcher"},
 }
 
 
+# Files that take a minute or more, longest first: begun last, one would run alone at the end.
+_LONGEST = (
+    "trainer/test_cycle_steps.py",
+    "trainer/test_cycle.py",
+    "test_hostile.py",
+    "test_faults.py",
+    "browser/test_pages.py",
+    "test_flow.py",
+    "browser/test_work.py",
+    "consumers/record/test_projector.py",
+    "producers/poll/test_poll_commands.py",
+    "consumers/topics/test_topics.py",
+    "test_access.py",
+    "test_interleavings.py",
+    "workers/test_launch.py",
+)
+
+
+def _place(item: pytest.Item) -> int:
+    file = item.path.relative_to(ROOT / "tests").as_posix()
+    return _LONGEST.index(file) if file in _LONGEST else len(_LONGEST)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they use, so that no marker can be forgotten: `-m "not server"` is true."""
+    """Long files first; tests marked by what they use, so that no marker can be forgotten."""
+    items.sort(key=_place)
     for item in items:
         used = set(getattr(item, "fixturenames", ())) | set(
             vars(getattr(item, "module", None) or item)
@@ -110,9 +134,41 @@ def home(tmp_path: Path) -> Iterator[Path]:
     broker.release(tmp_path / "home")
 
 
+@pytest.fixture(scope="session")
+def kept_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+    """One embedded server for all tests of this process that start no process and kill nothing."""
+    home = tmp_path_factory.mktemp("kept") / "home"
+    yield broker.connect(Settings(home=home, cache=CACHE))
+    broker.release(home)
+
+
 @pytest.fixture
-def settings(home: Path) -> Settings:
-    return Settings(home=home, cache=CACHE, lease_seconds=2, hang_seconds=4, durable_seconds=5)
+def emptied(kept_server: redis.Redis) -> Iterator[redis.Redis]:
+    """The kept server without data, as it was configured, with no user but the default one."""
+    kept_server.flushall()
+    configured = kept_server.config_get("*")
+    yield kept_server
+    for name, value in kept_server.config_get("*").items():
+        if value != configured[name]:
+            kept_server.config_set(name, value=configured[name])
+    for user in set(kept_server.acl_users()) - {"default"}:
+        kept_server.acl_deluser(user)
+
+
+@pytest.fixture
+def own_server() -> None:
+    """For tests that want the embedded server under their `home`: `usefixtures("own_server")`."""
+
+
+@pytest.fixture
+def settings(home: Path, request: pytest.FixtureRequest) -> Settings:
+    """Of the embedded server under `home` where the test starts processes, else of the kept one."""
+    common = dict(home=home, cache=CACHE, lease_seconds=2, hang_seconds=4, durable_seconds=5)
+    asked = set(request.fixturenames)
+    if "server" not in asked or asked & {"processes", "own_server"}:
+        return Settings(**common)
+    kept = request.getfixturevalue("emptied").connection_pool.connection_kwargs["path"]
+    return Settings(redis_url=f"unix://{kept}", **common)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from pydantic import SecretStr, ValidationError
 from producers.columns import ColumnReader
 from producers.dates import DateReader
 from producers.doorway import arrival, newest
-from producers.formats import detect, parse_map
+from producers.formats import parse_map
 from producers.intake import make_review
 from producers.platforms import descriptions, platforms
 from producers.platforms.events import Delivery
@@ -64,7 +64,8 @@ ALL = platforms(
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40)
 names = st.sampled_from(
     "id text rating created_at review body stars date source business author url title data events "
-    "eventName eventData resource event external_id language category user_id useful dated".split()
+    "eventName eventData resource event external_id language category user_id useful dated label "
+    "review_id business_id asin".split()
 ) | st.text(max_size=12)
 values = st.recursive(
     scalars,
@@ -83,7 +84,19 @@ lines = st.lists(
     max_size=12,
 ).map(b"\n".join)
 heads = st.sampled_from(
-    [b"", b"\xef\xbb\xbf", b"text,stars,date\n", b'"text";"rating"\n', b"PAR1", b"{", b"["]
+    [
+        b"",
+        b"\xef\xbb\xbf",
+        b"text,rating,created_at\n",
+        b'"text";"rating"\n',
+        b"PAR1",
+        b"{",
+        b"[",
+        b"review_id,text,stars,date\n",
+        b"label,text\n",
+        b"asin,text,rating\n",
+        b"text\n",
+    ]
 )
 packed = st.sampled_from(
     [
@@ -119,13 +132,14 @@ def test_any_file_is_read_to_its_end_or_refused_with_a_reason(
     path.write_bytes(pack(head + body))
     try:
         source = Source(str(path))
+        columns = ColumnReader(source)
         for number, row in rows(source):
             assert number >= 1
             if isinstance(row, Bad):
                 assert row.reason
                 continue
             try:
-                fields = ColumnReader(detect(row, path.name))(row)
+                fields = columns(row)
                 make_review({"source": "file", **fields}, b"key")
             except BeyondError:
                 pass

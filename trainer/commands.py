@@ -70,8 +70,8 @@ def plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option(
                 "--labels",
-                default="",
-                help="reviews with every complaint marked, for a matched student; a tenth fits its confidence",
+                multiple=True,
+                help="reviews with every complaint marked, for a matched student; a tenth of the real ones fits its confidence",
             ),
             click.option(
                 "--from-champion",

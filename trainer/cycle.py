@@ -163,7 +163,9 @@ class Cycle:
         if plan.marks:
             marks = read_marks(Path(plan.marks), self.store.reviews)
             found += readings.of_marks(marks, finder)
-        labelled = readings.read_readings(Path(plan.labels), finder) if plan.labels else []
+        labelled = [
+            one for file in plan.labels for one in readings.read_readings(Path(file), finder)
+        ]
         dev = [one for one in labelled if readings.in_dev(one.key)]
         known = {one.text for one in dev}
         found = [one for one in found if one.text not in known]

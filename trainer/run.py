@@ -55,8 +55,8 @@ class Plan(BaseModel):
     marks: str = Field(
         default="", description="file of verdicts on spans of stored reviews, for a matcher"
     )
-    labels: str = Field(
-        default="", description="file of reviews with every complaint marked, for a matcher"
+    labels: tuple[str, ...] = Field(
+        default=(), description="files of reviews with every complaint marked, for a matcher"
     )
     from_champion: bool = False
     licence: str = ""

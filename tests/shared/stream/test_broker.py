@@ -20,6 +20,8 @@ from shared.stream import broker
 from tests.conftest import ROOT, wait_until
 from tests.servers import sentinel, tcp_server
 
+pytestmark = pytest.mark.usefixtures("own_server")
+
 
 def alive(pid: int) -> bool:
     try:

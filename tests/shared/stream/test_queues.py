@@ -118,6 +118,7 @@ def test_a_lease_runs_by_the_servers_clock(server, monkeypatch):
     assert seconds + 15 < until < seconds + 25
 
 
+@pytest.mark.usefixtures("own_server")
 def test_one_job_wakes_one_of_fifty_idle_workers(server, home):
     """Each waiter counts how often its wait ended; polling once a second is switched off."""
     woken, stop = [], threading.Event()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
@@ -55,6 +56,7 @@ def test_the_reason_of_an_earlier_failure_is_kept_when_the_last_worker_dies(serv
     assert "died or hung" in reason and "ValueError: bad text" in reason
 
 
+@pytest.mark.usefixtures("own_server")
 def test_sweepers_at_the_same_moment_put_each_job_back_once(server, home):
     """Four threads start together on 3,000 expired leases, in scripts of 100."""
     names = [f"j{i}" for i in range(3000)]

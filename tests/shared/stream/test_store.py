@@ -107,6 +107,7 @@ def test_all_is_ordered_by_time(store):
     assert [r.created_at for r, _ in store.all()] == sorted(r.created_at for r in reviews)
 
 
+@pytest.mark.usefixtures("own_server")
 def test_durable_put_is_in_the_append_only_file(store, server, home):
     store.put([make_review(7)], durable_seconds=5)
     files = list((home / "server" / "appendonlydir").glob("*.aof"))

@@ -21,6 +21,7 @@ def blocked(server: redis.Redis) -> int:
     return int(server.info("clients")["blocked_clients"])
 
 
+@pytest.mark.usefixtures("own_server")
 @pytest.mark.parametrize("queue", [LIVE, BACKFILL])
 def test_of_fifty_idle_workers_one_job_wakes_one(store, server, settings, monkeypatch, queue):
     """Counted as scripts that the server runs: the put's one, and a claim for each queue that the woken looks at.
