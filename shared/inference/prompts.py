@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from shared.review import THEMES, Issue, Review
 
 MAX_ISSUES = 3
-# Characters of a review that the writer sees; longer ones keep head and tail, where openings and
-# verdicts stand.
+# Characters of a review that a writer sees at once. In process, longer ones are read in parts for
+# `issues` (parts.py); elsewhere they keep head and tail, where openings and verdicts stand.
 SEEN_CHARS = 2400
 
 _FENCED = str.maketrans(
