@@ -68,6 +68,10 @@ class Settings(BaseSettings):
     insight_model: str = Field(
         default="", description="language model of the generated writer, of replies; or none"
     )
+    reply_writer: Literal["composed", "generated"] = Field(
+        default="composed",
+        description="of written parts; or by the language model, composed where the guard holds it",
+    )
     insight_adapter: str = Field(
         default="promoted", description="promoted | packaged | none | a folder"
     )

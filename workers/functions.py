@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from shared.stream.names import ANALYSE, TRAIN
+from shared.stream.names import ANALYSE, REPLY, TRAIN
 
 if TYPE_CHECKING:
     from workers.batch_worker import BatchWorker
@@ -28,6 +28,13 @@ def _analyse(worker: BatchWorker) -> BatchFunction:
     return Rolling.over(pipeline) or pipeline.run
 
 
+def _reply(worker: BatchWorker) -> BatchFunction:
+    from workers.build import build_replier
+
+    assert worker.settings is not None
+    return build_replier(worker.settings, worker.connection, tick=worker.tick).run
+
+
 def _train(worker: BatchWorker) -> BatchFunction:
     # By name, when a worker of the training queue starts: workers know no trainer code, and need
     # none of its packages.
@@ -41,5 +48,6 @@ def _train(worker: BatchWorker) -> BatchFunction:
 # What a job may name, and how to make the function that runs it, which loads models.
 BATCH_FUNCTIONS: dict[str, Callable[[BatchWorker], BatchFunction]] = {
     ANALYSE: _analyse,
+    REPLY: _reply,
     TRAIN: _train,
 }

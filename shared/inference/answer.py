@@ -95,7 +95,12 @@ EVALUATED_FROM = 0.2
 
 
 def answerer(
-    adapter: Path | None, task: str, settings: Settings, *, show: float | None = None
+    adapter: Path | None,
+    task: str,
+    settings: Settings,
+    *,
+    show: float | None = None,
+    tick: Callable[[], None] = lambda: None,
 ) -> Answer:
     """The function that answers a task: a matcher or a language model, whichever the adapter's folder holds.
 
@@ -104,6 +109,7 @@ def answerer(
         task: a name in TASKS.
         settings: base model, device, batch.
         show: a matcher's issues are said from this confidence on; None: what is served.
+        tick: called after each pass of a language model.
 
     Raises:
         ModelUnavailable: weights are missing or unreadable.
@@ -112,5 +118,7 @@ def answerer(
         from_confidence = settings.confidence if show is None else show
         matcher = load_matcher(adapter, threads=settings.threads, show=from_confidence)
         return lambda reviews, _: [target(issues).strip() for issues in matcher.issues(reviews)]
-    generator = Generator(*load_with(settings, adapter), most_rows=settings.generate_batch)
+    generator = Generator(
+        *load_with(settings, adapter), most_rows=settings.generate_batch, tick=tick
+    )
     return lambda reviews, emotions: answer(generator, task, reviews, emotions)
