@@ -78,6 +78,10 @@ class Settings(BaseSettings):
     merge_adapter: bool = Field(
         default=True, description="merge into a copy of the base: faster, needs twice its memory"
     )
+    nf4: Literal["auto", "never", "always"] = Field(
+        default="auto",
+        description="4-bit weights by bitsandbytes; auto: where the GPU's memory is short; adapters stay beside",
+    )
     adapters_url: str | None = Field(
         default=None, description="folder or fsspec URL; default: HOME/adapters"
     )
