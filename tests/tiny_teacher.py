@@ -1,0 +1,118 @@
+"""A tiny Mistral that has learnt one answer by heart, so that it teaches something, in seconds.
+
+MistralForCausalLM as a folder for any server, and the same weights as a GGUF for llama.cpp. Whatever
+it is asked, it finds that the soup was cold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shared.review import Review
+from tests import tiny
+from tests.conftest import make_review
+
+ISSUE = {
+    "evidence": "The soup was cold.",
+    "theme": "quality",
+    "problem": "The soup was served cold.",
+    "action": "Check the soup before it leaves the kitchen.",
+}
+ANSWER = json.dumps({"issues": [ISSUE]})
+TEMPLATE = "{% for m in messages %}{{ '[INST] ' + m['content'] + ' [/INST]' }}{% endfor %}"
+_WORDS = (
+    "lunch dinner friday garden waiter window evening family parking terrace music ticket bread "
+    "salad coffee city corner summer winter holiday birthday office mother brother table glass"
+).split()
+_BY = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
+
+
+def complaint(number: int) -> Review:
+    """A review of its own words in which the soup was cold: no two are near-copies."""
+    words = " ".join(random.Random(number).sample(_WORDS, 9))
+    return make_review(number, f"About {words}. {ISSUE['evidence']}", 1)
+
+
+def mistral(folder: Path) -> Path:
+    """The model's folder, with its chat template."""
+    return tiny._once(f"mistral-{_BY}", folder, _mistral)
+
+
+def _mistral(folder: Path) -> None:
+    from transformers import MistralConfig, MistralForCausalLM
+
+    from trainer.teachers import prompt
+
+    torch.manual_seed(0)
+    words: Any = tiny.tokenizer()
+    model = MistralForCausalLM(
+        MistralConfig(
+            vocab_size=len(words),
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=16,
+            max_position_embeddings=4096,
+            sliding_window=None,
+            eos_token_id=words.eos_token_id,
+            bos_token_id=words.bos_token_id,
+            pad_token_id=words.pad_token_id,
+        )
+    )
+    answer = words(ANSWER)["input_ids"] + [words.eos_token_id]
+    rows = []
+    for number in range(10_000, 10_016):
+        asked = f"[INST] {prompt('issues', complaint(number))} [/INST]"
+        rows.append(words(asked)["input_ids"] + answer)
+    learner = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for step in range(200):
+        row = torch.tensor([rows[step % len(rows)]])
+        hidden = model.model(input_ids=row).last_hidden_state[0, -len(answer) - 1 : -1]
+        loss = torch.nn.functional.cross_entropy(model.lm_head(hidden), row[0, -len(answer) :])
+        learner.zero_grad()
+        loss.backward()
+        learner.step()
+        if loss < 0.01:
+            break
+    else:
+        raise AssertionError(f"it has not learnt its answer: loss {loss:.3f}")
+    model.generation_config.do_sample = False
+    model.save_pretrained(folder)
+    words.save_pretrained(folder)
+    told = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(told | {"chat_template": TEMPLATE}))
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+
+
+def phi(folder: Path) -> Path:
+    """A random phi-2 that LoRA can teach: words far enough apart, where 0.02 makes all alike."""
+    return tiny._once(f"phi-{_BY}", folder, _phi)
+
+
+def _phi(folder: Path) -> None:
+    from transformers import PhiConfig, PhiForCausalLM
+
+    torch.manual_seed(0)
+    words: Any = tiny.tokenizer()
+    PhiForCausalLM(
+        PhiConfig(
+            vocab_size=len(words),
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=2048,
+            initializer_range=0.2,
+            eos_token_id=words.eos_token_id,
+            bos_token_id=words.bos_token_id,
+        )
+    ).save_pretrained(folder)
+    words.save_pretrained(folder)
