@@ -97,7 +97,7 @@ def _share(values: list[float], share: float) -> float:
 def header() -> str:
     """Names of a row's columns."""
     return (
-        f"{'':62}{'rev./s':>9}{'of ideal':>10}{'server':>9}{'us/rev.':>9}{'put us':>9}{'worker us':>10}"
+        f"{'':62}{'rev./s':>13}{'of ideal':>10}{'server':>9}{'us/rev.':>9}{'put us':>9}{'worker us':>10}"
         f"{'scr./1000':>10}{'blpop':>8}{'cmds':>9}{'claim99':>9}{'live p50/p99/max':>18}{'twice':>7}"
         f"{'MB':>8}{'s':>8}"
     )
@@ -110,9 +110,11 @@ def row(run: Run) -> str:
     what += ", a tenth killed a minute" if run.kills else ""
     live = "/".join(f"{s[k]:.2f}" for k in ("live_p50", "live_p99", "live_max"))
     # With fewer batches a worker, where they begin and end says more than how fast they are.
-    rate = f"{s['rate']:,.0f}" if run.backlog >= 3 * 512 * run.workers else "-"
+    ideal = run.workers * REVIEWS_A_SECOND / run.slower
+    long = run.backlog >= 3 * 512 * run.workers
+    rate = f"{s['rate']:,.0f} {s['rate'] / ideal:.0%}" if long else "-"
     return (
-        f"{what:62}{rate:>9}{100 * s['of_ideal']:9.1f}%{100 * s['cpu']:8.0f}%{s['cpu_us']:9.1f}"
+        f"{what:62}{rate:>13}{100 * s['of_ideal']:9.1f}%{100 * s['cpu']:8.0f}%{s['cpu_us']:9.1f}"
         f"{s['put_us']:9.1f}{s['worker_us']:10.1f}{s['scripts']:10.1f}{s['sleeps']:8.1f}"
         f"{s['commands']:9.1f}{s['claim_p99_ms']:9.1f}{live if run.live_per_second else '-':>18}"
         f"{s['saved_twice']:7.0f}{s['bytes'] / 1e6:8,.0f}{s['seconds']:8.1f}"

@@ -116,3 +116,66 @@ def _phi(folder: Path) -> None:
         )
     ).save_pretrained(folder)
     words.save_pretrained(folder)
+
+
+def gguf(path: Path, folder: Path) -> Path:
+    """The Mistral in `folder` as llama.cpp reads it, in full precision."""
+    from gguf import GGUFWriter, TokenType
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
+    c, words = model.config, json.loads((folder / "tokenizer.json").read_text())
+    out = GGUFWriter(path, "llama")  # Mistral's name there
+    out.add_name("tiny-mistral")
+    out.add_vocab_size(c.vocab_size)
+    out.add_context_length(c.max_position_embeddings)
+    out.add_embedding_length(c.hidden_size)
+    out.add_block_count(c.num_hidden_layers)
+    out.add_feed_forward_length(c.intermediate_size)
+    out.add_head_count(c.num_attention_heads)
+    out.add_head_count_kv(c.num_key_value_heads)
+    out.add_rope_dimension_count(c.head_dim)
+    out.add_rope_freq_base(c.rope_parameters["rope_theta"])
+    out.add_layer_norm_rms_eps(c.rms_norm_eps)
+    special = {one["id"]: one["content"] for one in words["added_tokens"]}
+    known = special | {number: piece for piece, number in words["model"]["vocab"].items()}
+    kinds = [TokenType.CONTROL if i in special else TokenType.NORMAL for i in range(len(known))]
+    out.add_tokenizer_model("gpt2")
+    out.add_tokenizer_pre("smollm")
+    out.add_token_list([known[i] for i in range(len(known))])
+    out.add_token_types(kinds)
+    out.add_token_merges([" ".join(pair) for pair in words["model"]["merges"]])
+    out.add_bos_token_id(c.bos_token_id)
+    out.add_eos_token_id(c.eos_token_id)
+    out.add_add_bos_token(False)
+    out.add_chat_template(TEMPLATE)
+    for name, values in model.state_dict().items():
+        heads = {"q_proj": c.num_attention_heads, "k_proj": c.num_key_value_heads}
+        tensor = values
+        if (asked := name.split(".")[-2]) in heads:
+            # llama.cpp turns neighbours where transformers turns halves.
+            halves = values.reshape(heads[asked], 2, -1, values.shape[1])
+            tensor = halves.swapaxes(1, 2).reshape(values.shape)
+        out.add_tensor(_named(name), tensor.contiguous().numpy())
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_tensors_to_file()
+    out.close()
+    return path
+
+
+_NAMES = {
+    "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
+    "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
+    "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}  # fmt: skip
+
+
+def _named(name: str) -> str:
+    part = name.removesuffix(".weight")
+    if not part.startswith("model.layers."):
+        return f"{_NAMES[part]}.weight"
+    layer, _, rest = part.removeprefix("model.layers.").partition(".")
+    return f"blk.{layer}.{_NAMES[rest]}.weight"

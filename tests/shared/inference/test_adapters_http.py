@@ -2,40 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-
 import pytest
 
 from shared.errors import Misconfigured, TemporaryFailure
 from shared.inference.adapters import BadAdapter, Registry
 from tests.conftest import free_port
+from tests.servers import file_server
 from tests.shared.inference.test_adapters import FACTS
-
-
-class Files(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
-@contextmanager
-def shown(folder: Path) -> Iterator[str]:
-    """The address at which a folder's files are served, read-only."""
-    folder.mkdir(parents=True, exist_ok=True)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files, directory=str(folder)))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture
@@ -52,7 +25,7 @@ def published(trainer, tmp_path, text):  # type: ignore[no-untyped-def]
 
 def test_two_nodes_see_what_is_promoted_and_rolled_back_and_keep_checked_copies(trainer, tmp_path):
     one, two = published(trainer, tmp_path, "one"), published(trainer, tmp_path, "two")
-    with shown(tmp_path / "adapters") as url:
+    with file_server(tmp_path / "adapters") as url:
         nodes = [Registry(url, tmp_path / "a"), Registry(url + "/", tmp_path / "b")]
         assert [node.promoted("issues") for node in nodes] == [None, None]
         assert [m.id for m in nodes[0].all()] == [one, two]
@@ -71,7 +44,7 @@ def test_a_file_that_is_not_what_the_manifest_says_is_bad_and_a_server_that_is_g
 ):
     name = published(trainer, tmp_path, "one")
     (tmp_path / "adapters" / name / "adapter_model.safetensors").write_text("two")
-    with shown(tmp_path / "adapters") as url:
+    with file_server(tmp_path / "adapters") as url:
         with pytest.raises(BadAdapter, match="corrupt"):
             Registry(url, tmp_path / "a").fetch(name)
         with pytest.raises(BadAdapter, match="missing"):
@@ -86,7 +59,7 @@ def test_what_writes_is_sent_to_the_folder_behind_the_address(trainer, tmp_path)
     one = published(trainer, tmp_path, "one")
     trainer.promote(one)
     trainer.promote(published(trainer, tmp_path, "two"))
-    with shown(tmp_path / "adapters") as url:
+    with file_server(tmp_path / "adapters") as url:
         node = Registry(url, tmp_path / "a")
         for write in (
             lambda: node.promote(one),
