@@ -30,6 +30,7 @@ _WORDS = (
     "lunch dinner friday garden waiter window evening family parking terrace music ticket bread "
     "salad coffee city corner summer winter holiday birthday office mother brother table glass"
 ).split()
+_STEPS = 160
 _BY = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
 
 
@@ -69,21 +70,19 @@ def _mistral(folder: Path) -> None:
     )
     answer = words(ANSWER)["input_ids"] + [words.eos_token_id]
     rows = []
-    for number in range(10_000, 10_016):
+    for number in range(10_000, 10_000 + _STEPS):  # each is seen once: it must not learn them
         asked = f"[INST] {prompt('issues', complaint(number))} [/INST]"
-        rows.append(words(asked)["input_ids"] + answer)
+        rows.append(torch.tensor([words(asked)["input_ids"] + answer]))
     learner = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    for step in range(200):
-        row = torch.tensor([rows[step % len(rows)]])
+    slower = torch.optim.lr_scheduler.CosineAnnealingLR(learner, _STEPS)
+    for row in rows:
         hidden = model.model(input_ids=row).last_hidden_state[0, -len(answer) - 1 : -1]
         loss = torch.nn.functional.cross_entropy(model.lm_head(hidden), row[0, -len(answer) :])
         learner.zero_grad()
         loss.backward()
         learner.step()
-        if loss < 0.01:
-            break
-    else:
-        raise AssertionError(f"it has not learnt its answer: loss {loss:.3f}")
+        slower.step()
+    assert loss < 0.01, f"it has not learnt its answer: loss {loss:.3f}"
     model.generation_config.do_sample = False
     model.save_pretrained(folder)
     words.save_pretrained(folder)
