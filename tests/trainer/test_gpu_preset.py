@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib.util import find_spec
 from itertools import count
 
 import pytest
 
+from shared.errors import ModelUnavailable
 from shared.inference.adapters import open_registry
 from shared.review import Insight
 from shared.stream import broker
@@ -20,6 +22,7 @@ from tests.conftest import wait_until
 from tests.servers import file_server, model_server
 from tests.tiny_teacher import ISSUE, complaint
 from trainer.examples import held_out
+from trainer.teachers import make_teacher
 
 TRAIN, DEV, HELD = 24, 2, 6
 
@@ -112,6 +115,20 @@ def test_the_gpu_preset_learns_from_its_teacher_and_a_running_node_swaps_and_ret
         assert processes.run("adapters", "rollback").stdout.startswith(first)
         assert wait_until(lambda: now().adapter == first, 60), "the node did not return"
         assert worker.poll() is None and not store.warnings()
+
+
+def test_a_mistral_as_gguf_teaches_where_llama_cpp_is_and_says_what_to_install_where_not(
+    settings, tmp_path
+):
+    path = tmp_path / "tiny.Q4_K_M.gguf"
+    path.touch()
+    if find_spec("llama_cpp") is None:
+        with pytest.raises(ModelUnavailable, match=r"install 'beyond-sentiment\[teacher\]'"):
+            make_teacher(f"gguf:{path}", settings)
+        return
+    tiny_teacher.gguf(path, tiny_teacher.mistral(tmp_path / "mistral"))
+    answer = make_teacher(f"gguf:{path}", settings).answer("issues", complaint(5))
+    assert json.loads(answer.text) == json.loads(tiny_teacher.ANSWER)
 
 
 def insight(store, review) -> Insight:  # type: ignore[no-untyped-def]
