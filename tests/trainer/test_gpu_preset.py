@@ -71,6 +71,7 @@ def teacher(tmp_path) -> Iterator[dict[str, str]]:  # type: ignore[no-untyped-de
         yield {"BEYOND_TEACHER": f"openai:{url}", "BEYOND_OPENAI_MODEL": str(folder)}
 
 
+@pytest.mark.slow
 def test_the_gpu_preset_learns_from_its_teacher_and_a_running_node_swaps_and_returns(
     processes, settings, store, models, first, teacher, tmp_path
 ):
