@@ -181,3 +181,9 @@ def test_a_scoped_writer_changes_only_its_own(fresh):
     assert mine.patch(f"/v1/issues/{ours['id']}", json={"owner": "A"}).status_code == 200
     assert mine.patch(f"/v1/issues/{theirs['id']}", json={"owner": "A"}).status_code == 404
     assert fresh.client().get(f"/v1/issues/{theirs['id']}").json()["owner"] == ""
+
+
+def test_a_view_with_a_number_too_large_for_the_database_is_not_there(fresh):
+    client = fresh.client("write")
+    assert client.delete(f"/v1/views/{2**63}").status_code == 404
+    assert client.delete("/v1/views/999").status_code == 404
