@@ -1,7 +1,10 @@
 """Claim: one server feeds 100 GPU nodes. Real claims, leases and settling; models that sleep as phi-2 on an H100 would.
 
-    python benchmarks/fleet.py                                    10, 50 and 100 workers, then live reviews behind a backlog
-    python benchmarks/fleet.py --workers 100 --reviews 1000000 --live 20 --kills
+    python benchmarks/fleet.py                                    10, 50 and 100 workers
+    python benchmarks/fleet.py --workers 100 --reviews 1000000 --live 20 --live-seconds 60 --kills
+
+A million takes 1 GB of memory, 40 s to be taken in and 62 s of sleep at 100 workers, on calm cores.
+Progress goes to stderr.
 
 Reviews lie in the backfill before the clock starts. `of ideal` is the share of their time in which
 models ran; `reviews/s` lies between the first and the last tenth of all. What a worker itself takes
@@ -15,19 +18,18 @@ import itertools
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.fleet_figures import REVIEW_BYTES, Run, header, limits, row, summarise, usage  # noqa: E402
 from benchmarks.fleet_worker import REVIEWS_A_SECOND  # noqa: E402
 from benchmarks.queue_overhead import reviews  # noqa: E402
 from shared.settings import Settings  # noqa: E402
@@ -42,19 +44,9 @@ TOGETHER = 10  # workers a process: a tenth of a hundred, which is what one SIGK
 CHUNK = 64
 # A node is killed so often, and its successor comes so much later: 5.6 GB of weights are read first.
 KILL_EVERY_SECONDS, RELOAD_SECONDS = 60.0, 15.0
-
-
-@dataclass
-class Run:
-    """One row: what was asked for, and what was seen."""
-
-    workers: int
-    backlog: int
-    live_per_second: float = 0
-    kills: bool = False
-    lane: str = BACKFILL
-    slower: float = 1
-    seen: dict[str, float] = field(default_factory=dict)
+TOLD_EVERY_SECONDS = 10.0
+# A waiting live review's job (docs/growing.md); and what a rewrite of the append-only file may copy.
+LIVE_JOB_BYTES, SERVER_SPARE = 1600, 1.5
 
 
 class Fleet:
@@ -91,19 +83,32 @@ class Fleet:
 
 
 class Watch(threading.Thread):
-    """When so many reviews were analysed: (seconds, analysed), ten times a second."""
+    """When so many reviews were analysed, (seconds, analysed), ten times a second; and what was saved in each minute."""
 
-    def __init__(self, store: Store, expected: int) -> None:
+    def __init__(self, connection: Any, expected: int) -> None:
         super().__init__(daemon=True)
-        self._store, self._expected = store, expected
+        self._redis, self._store, self._expected = connection, Store(connection), expected
+        self._saved: dict[int, int] = {}
         self.curve: list[tuple[float, int]] = []
 
     def run(self) -> None:
-        done = 0
-        while done < self._expected:
+        told, going = time.monotonic(), True
+        while going:
             done = self._store.counts()["analysed"]
+            going = done < self._expected
             self.curve.append((time.monotonic(), done))
+            if self.curve[-1][0] > told + TOLD_EVERY_SECONDS:
+                told = self.curve[-1][0]
+                tell(f"analysed: {done:,} of {self._expected:,}")
+                self.saved()
             time.sleep(0.1)
+
+    def saved(self) -> int:
+        """Analyses saved until now, twice ones twice. The server keeps its counts ten minutes: look more often."""
+        minute = int(self._redis.time()[0]) // 60
+        for number in range(minute - 2, minute + 1):
+            self._saved[number] = int(self._redis.get(f"b:rate:{number}") or 0)
+        return sum(self._saved.values())
 
     def rate(self) -> float:
         """Reviews a second between a tenth and nine tenths of all."""
@@ -121,11 +126,7 @@ def measured(settings: Settings, connection: Any, run: Run) -> Run:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         before = usage(connection)
-        chunk = CHUNK if run.lane == BACKFILL else 1
-        for start in range(0, run.backlog, 100 * CHUNK):
-            made = reviews(min(100 * CHUNK, run.backlog - start), f"{start}.")
-            for at in range(0, len(made), chunk):
-                store.put(made[at : at + chunk], run.lane)
+        take_in(run, store)
         run.seen["put_us"] = 1e6 * (usage(connection)["cpu"] - before["cpu"]) / run.backlog
         fleet = Fleet(settings, folder, run.workers, run.slower)
         try:
@@ -138,13 +139,49 @@ def measured(settings: Settings, connection: Any, run: Run) -> Run:
     return run
 
 
+def take_in(run: Run, store: Store) -> None:
+    """Store and enqueue the backlog; never more than a few thousand reviews are in this process."""
+    chunk, told = (CHUNK if run.lane == BACKFILL else 1), time.monotonic()
+    for start in range(0, run.backlog, 100 * CHUNK):
+        made = reviews(min(100 * CHUNK, run.backlog - start), f"{start}.")
+        for at in range(0, len(made), chunk):
+            store.put(made[at : at + chunk], run.lane)
+        if time.monotonic() > told + TOLD_EVERY_SECONDS:
+            told = time.monotonic()
+            tell(f"taken in: {start + len(made):,} of {run.backlog:,}")
+
+
+def tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def room(run: Run) -> None:
+    """Stop where the server would not fit into this machine's memory.
+
+    Raises:
+        SystemExit: it says how much there is, and for how many reviews that will do.
+    """
+    each = REVIEW_BYTES + (0 if run.lane == BACKFILL else LIVE_JOB_BYTES)
+    free = next(
+        1024 * int(line.split()[1])
+        for line in Path("/proc/meminfo").read_text().splitlines()
+        if line.startswith("MemAvailable")
+    )
+    fits = int(free / SERVER_SPARE / each)
+    if run.backlog > fits:
+        raise SystemExit(
+            f"{run.backlog:,} reviews need {SERVER_SPARE * run.backlog * each / 1e9:.1f} GB for the "
+            f"server, {free / 1e9:.1f} GB are free; --reviews {fits} fits"
+        )
+
+
 def work(run: Run, connection: Any, store: Store, fleet: Fleet, folder: Path) -> None:
     """From the start signal until all is analysed; live reviews and kills meanwhile."""
     arrived: dict[str, float] = {}
-    lives = reviews(int(run.live_per_second * 30), "live")
+    lives = reviews(int(run.live_per_second * run.live_seconds), "live")
     expected = run.backlog + len(lives)
     before, begun = usage(connection), time.monotonic()
-    watch = Watch(store, expected)
+    watch = Watch(connection, expected)
     watch.start()
     (folder / "go").touch()
     jobs = [threading.Thread(target=arrive, args=(store, lives, run.live_per_second, arrived))]
@@ -159,14 +196,14 @@ def work(run: Run, connection: Any, store: Store, fleet: Fleet, folder: Path) ->
     while any(w or f for w, f, _ in load(connection, QUEUES).values()):
         time.sleep(0.05)
     counts = store.counts()
-    saved = sum(int(connection.get(k)) for k in connection.scan_iter("b:rate:*"))
     assert counts["analysed"] == counts["stored"] == expected, counts
     assert all(dead == 0 for _, _, dead in load(connection, QUEUES).values())
     (folder / "arrived.json").write_text(json.dumps(arrived))
     run.seen |= {
         "seconds": seconds,
         "rate": watch.rate(),
-        "saved_twice": saved - expected,
+        "saved_twice": watch.saved() - expected,
+        "bytes": after["bytes"],
         "cpu": (after["cpu"] - before["cpu"]) / seconds,
         "cpu_us": 1e6 * (after["cpu"] - before["cpu"]) / expected,
         "scripts": 1000 * (after["scripts"] - before["scripts"]) / expected,
@@ -193,75 +230,14 @@ def kill_often(fleet: Fleet, watch: Watch) -> None:
         wait = KILL_EVERY_SECONDS - RELOAD_SECONDS
 
 
-def usage(connection: Any) -> dict[str, float]:
-    """The server's CPU seconds, commands (those inside scripts too), scripts, waits for work."""
-    stats = connection.info("commandstats")
-    cpu = connection.info("cpu")
-
-    def calls(*names: str) -> float:
-        return float(sum(stats.get(f"cmdstat_{n}", {"calls": 0})["calls"] for n in names))
-
-    return {
-        "cpu": cpu["used_cpu_user"] + cpu["used_cpu_sys"],
-        "commands": float(connection.info("stats")["total_commands_processed"]),
-        "scripts": calls("eval", "evalsha"),
-        "sleeps": calls("blpop"),
-    }
-
-
-def summarise(run: Run, folder: Path) -> None:
-    """What the workers noted: the share of time their models ran, and how long claims and live reviews took."""
-    batches = [
-        json.loads(line) for p in folder.glob("*.jsonl") for line in p.read_text().splitlines()
-    ]
-    busy = whole = 0.0
-    by_worker: dict[str, list[dict[str, Any]]] = {}
-    for batch in batches:
-        by_worker.setdefault(batch["worker"], []).append(batch)
-    full = max(b["reviews"] for b in batches)
-    for mine in by_worker.values():
-        for last, batch in itertools.pairwise(sorted(mine, key=lambda b: b["ended"])):
-            if batch["reviews"] == full:  # the last ones of a backlog are smaller
-                busy += batch["model"]
-                whole += batch["ended"] - last["ended"]
-    claims = sorted(c for b in batches for c in b["claims"])
-    arrived = json.loads((folder / "arrived.json").read_text())
-    waits = sorted(b["begun"] - arrived[i] for b in batches for i in b["live"] if i in arrived)
-    # Of each process from its first noted batch to its last.
-    spent = 0.0
-    for process in {b["process"] for b in batches}:
-        used = [b["cpu"] for b in batches if b["process"] == process]
-        spent += max(used) - min(used)
-    run.seen |= {
-        "worker_us": 1e6 * spent / sum(b["reviews"] for b in batches),
-        "of_ideal": busy / whole,
-        "claim_p99_ms": 1000 * statistics.quantiles(claims, n=100)[98],
-        "live_p50": waits[len(waits) // 2] if waits else 0,
-        "live_max": waits[-1] if waits else 0,
-    }
-
-
-def row(run: Run) -> str:
-    s, what = run.seen, f"{run.workers} workers, {run.backlog:,} waiting in {run.lane}"
-    what += f", {run.live_per_second:.0f} live/s" if run.live_per_second else ""
-    what += ", a tenth killed a minute" if run.kills else ""
-    live = f"{s['live_p50']:.2f}/{s['live_max']:.2f}" if run.live_per_second else "-"
-    # With fewer batches a worker, where they begin and end says more than how fast they are.
-    rate = f"{s['rate']:,.0f}" if run.backlog >= 3 * 512 * run.workers else "-"
-    return (
-        f"{what:62}{rate:>9}{100 * s['of_ideal']:9.1f}%{100 * s['cpu']:8.0f}%{s['cpu_us']:9.1f}"
-        f"{s['put_us']:9.1f}{s['worker_us']:10.1f}{s['scripts']:10.1f}{s['sleeps']:8.1f}{s['commands']:9.1f}{s['claim_p99_ms']:9.1f}"
-        f"{live:>13}{s['saved_twice']:9.0f}{s['seconds']:8.1f}"
-    )
-
-
 def main() -> None:
     parse = argparse.ArgumentParser(description=__doc__)
     parse.add_argument("--workers", type=int, nargs="+", default=[10, 50, 100])
     parse.add_argument(
         "--reviews", type=int, default=0, help="waiting; default: two batches a worker"
     )
-    parse.add_argument("--live", type=float, default=0, help="reviews a second beside, for 30 s")
+    parse.add_argument("--live", type=float, default=0, help="reviews a second beside")
+    parse.add_argument("--live-seconds", type=float, default=30, help="for so long")
     parse.add_argument("--lane", choices=QUEUES, default=BACKFILL, help="where they wait")
     parse.add_argument(
         "--slower",
@@ -274,17 +250,19 @@ def main() -> None:
     print(
         f"{REVIEWS_A_SECOND:.0f} reviews/s a GPU, / {options.slower:g}; {os.cpu_count()} cores here, load {os.getloadavg()[0]:.1f}"
     )
-    print(
-        f"{'':62}{'rev./s':>9}{'of ideal':>10}{'server':>9}{'us/rev.':>9}{'put us':>9}{'worker us':>10}{'scr./1000':>10}"
-        f"{'blpop':>8}{'cmds':>9}{'claim99':>9}{'live p50/max':>13}{'twice':>9}{'s':>8}"
-    )
+    print(header())
     with tempfile.TemporaryDirectory() as name:
         settings = Settings(home=Path(name))
         connection = broker.connect(settings)
         for workers in options.workers:
             waiting = options.reviews or workers * 1024
-            run = Run(workers, waiting, options.live, options.kills, options.lane, options.slower)
+            run = Run(
+                workers, waiting, options.live, options.live_seconds, options.kills, options.lane,
+                options.slower,
+            )  # fmt: skip
+            room(run)
             print(row(measured(settings, connection, run)), flush=True)
+        print(limits(run))
         broker.release(settings.home)
 
 

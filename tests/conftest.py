@@ -82,6 +82,7 @@ _SIGNS = {
 _LONGEST = (
     "trainer/test_cycle_steps.py",
     "trainer/test_cycle.py",
+    "trainer/test_gpu_preset.py",
     "test_hostile.py",
     "test_faults.py",
     "browser/test_pages.py",

@@ -1,16 +1,21 @@
-"""Servers of a test's own: over TCP, with a password, watched by a Sentinel.
+"""Servers of a test's own: over TCP, with a password, watched by a Sentinel; one of a model; one of files.
 
 All on the loopback.
 """
 
 from __future__ import annotations
 
+import functools
 import secrets
 import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import redis
 
 from shared.stream.access import NAMES, acl_file, prepare
@@ -84,3 +89,44 @@ def _running(command: list[str]) -> Iterator[None]:
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def model_server(folder: Path) -> Iterator[str]:
+    """The address of `transformers serve` with the model in `folder`, whose name there is its path."""
+    port = free_port()
+    start = "from transformers.cli.transformers import main; main()"
+    arguments = ["serve", str(folder), "--port", str(port), "--device", "cpu"]
+    url = f"http://127.0.0.1:{port}"
+
+    def well() -> bool:
+        try:
+            return httpx.get(f"{url}/health").status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    with _running([sys.executable, "-c", start, *arguments]):
+        assert wait_until(well, 300)  # it imports all of transformers, beside whatever else runs
+        yield f"{url}/v1"
+
+
+class _Files(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@contextmanager
+def file_server(folder: Path) -> Iterator[str]:
+    """The address at which the files under `folder` can be read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = functools.partial(_Files, directory=str(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

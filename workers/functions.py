@@ -24,6 +24,7 @@ def _analyse(worker: BatchWorker) -> BatchFunction:
 
     assert worker.settings is not None
     pipeline = build_pipeline(worker.settings, worker.connection, tick=worker.tick)
+    worker.precision = getattr(pipeline.writer, "precision", "")  # where it is a model in here
     return Rolling.over(pipeline) or pipeline.run
 
 

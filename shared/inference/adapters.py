@@ -4,8 +4,9 @@
     ROOT/promoted-TASK.json        {"adapter": ID, "previous": [ID, ...]}
 
 ROOT is a folder or any fsspec URL (s3://bucket/path, ...): what is remote is copied to the cache
-and checked against the manifest's hashes before use. A registry that is away is told from an
-adapter that is bad: the first is worth another try. It does not know models or training.
+and checked against the manifest's hashes before use. Over http(s):// it can only be read, which is
+what a worker does. A registry that is away is told from an adapter that is bad: the first is worth
+another try. It does not know models or training.
 """
 
 from __future__ import annotations
@@ -44,15 +45,9 @@ from shared.inference.weights import PACKAGED, file_sha256
 from shared.settings import MATCHER_BASE, Settings, base_name
 
 __all__ = [
-    "BadAdapter",
-    "Manifest",
-    "Registry",
-    "check",
-    "default_for",
-    "open_registry",
-    "packaged_for",
-    "read_manifest",
-]
+    "BadAdapter", "Manifest", "Registry", "check",
+    "default_for", "open_registry", "packaged_for", "read_manifest",
+]  # fmt: skip
 # Adapters that a pointer remembers for `rollback`; older ones are pruned long before.
 _REMEMBERED = 20
 
@@ -65,14 +60,18 @@ class Registry:
 
     def __init__(self, root: str, cache: Path) -> None:
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(root)
+            self._fs, self._root = fsspec.core.url_to_fs(root.rstrip("/"))
         except (ImportError, ValueError) as error:
             raise Misconfigured(f"BEYOND_ADAPTERS_URL={root}: {error}") from None
         self._local, self._cache = self._fs.protocol in ("file", ("file", "local")), cache
 
     @contextmanager
-    def _reaching(self, what: str) -> Iterator[None]:
+    def _reaching(self, what: str, writing: bool = False) -> Iterator[None]:
         """Remote clients raise what they like (botocore's and aiohttp's errors are no OSError)."""
+        if writing and "http" in self._fs.protocol:  # fsspec would POST to it
+            raise Misconfigured(
+                f"{self._root} can only be read; set BEYOND_ADAPTERS_URL to the folder or bucket behind it"
+            )
         try:
             yield
         except BeyondError:
@@ -91,6 +90,7 @@ class Registry:
 
         Raises:
             TemporaryFailure: the copy failed (disk full, no access); nothing half-made is listed.
+            Misconfigured: the registry can only be read; also of `promote`, `rollback`, `prune`.
             BadAdapter: a file's or the task's name could not be read back.
         """
         paths = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
@@ -106,7 +106,7 @@ class Registry:
         name = f"{facts['task']}-{created:%Y%m%d-%H%M%S}-{digest}"
         manifest = Manifest(id=name, created_at=created, files=files, **facts)
         target = f"{self._root}/{name}"
-        with self._reaching(name):
+        with self._reaching(name, writing=True):
             self._fs.makedirs(target, exist_ok=False)  # before `try`: what is there is not ours
         try:
             for file in files:
@@ -250,7 +250,7 @@ class Registry:
         return previous[-1]
 
     def _move(self, task: str, pointer: Pointer) -> None:
-        with self._reaching(f"the promoted pointer of {task}"):
+        with self._reaching(f"the promoted pointer of {task}", writing=True):
             self._fs.makedirs(self._root, exist_ok=True)
             self._write(f"{self._root}/promoted-{task}.json", pointer.model_dump_json())
 
@@ -278,7 +278,7 @@ class Registry:
         for task, manifests in by_task.items():
             for manifest in manifests[: max(0, len(manifests) - keep)]:
                 if manifest.id != promoted[task]:
-                    with self._reaching(f"adapter {manifest.id}"):
+                    with self._reaching(f"adapter {manifest.id}", writing=True):
                         self._fs.rm(f"{self._root}/{manifest.id}", recursive=True)
                     gone.append(manifest.id)
         return gone

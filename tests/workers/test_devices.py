@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -14,9 +15,12 @@ import pytest
 from shared.errors import Misconfigured, ModelUnavailable
 from shared.inference.device import take_device
 from shared.settings import Settings
+from shared.stream import broker
+from shared.stream.launch import rq_command
 from tests import tiny
-from tests.conftest import make_review, wait_until
+from tests.conftest import ROOT, make_review, wait_until
 from workers import devices
+from workers.batch_worker import EX_CONFIG
 from workers.build import build_pipeline
 from workers.supervisor import Supervisor
 
@@ -82,6 +86,28 @@ def test_a_worker_without_its_gpu_says_why_takes_no_job_and_is_not_started_again
     assert done.returncode == 1 and said.count("cannot_start") == 1, said
     assert "torch sees no CUDA device" in said and "BEYOND_PRESET=laptop" in said
     assert store.counts()["live"] == 1
+    job = next(iter(server.scan_iter("rq:job:*")))
+    assert server.hmget(job, "status", "retries_left") == [b"queued", b"3"]
+
+
+def test_a_stock_worker_without_its_weights_says_where_to_get_them_and_takes_no_job(
+    processes, settings, store, server
+):
+    store.put([make_review()])
+    node = processes.environment(
+        BEYOND_PRESET="gpu",
+        BEYOND_DEVICE="cpu",
+        BEYOND_CACHE=str(settings.home / "cache"),
+        HF_HUB_OFFLINE="1",
+        HF_HOME=str(settings.home / "hub"),
+        RQ_REDIS_URL=broker.server_url(settings),
+    )
+    done = subprocess.run(
+        rq_command(), env=node, cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == EX_CONFIG and said.count("cannot_start") == 1, said
+    assert "SamLowe/roberta-base-go_emotions" in said and "beyond models fetch --from" in said
     job = next(iter(server.scan_iter("rq:job:*")))
     assert server.hmget(job, "status", "retries_left") == [b"queued", b"3"]
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from shared.errors import TemporaryFailure
@@ -17,7 +14,8 @@ from shared.inference.served import ServedModel
 from shared.review import Insight
 from shared.settings import Settings, base_name
 from tests import tiny
-from tests.conftest import CACHE, free_port, make_review, wait_until
+from tests.conftest import CACHE, make_review, wait_until
+from tests.servers import model_server
 
 TEXTS = ["We waited an hour and the soup came cold.", "The room was dirty and the staff were rude."]
 
@@ -37,28 +35,12 @@ def folder(tmp_path_factory):  # type: ignore[no-untyped-def]
 
 @pytest.fixture(scope="module")
 def served(folder):  # type: ignore[no-untyped-def]
-    port = free_port()
-    command = ["serve", str(folder), "--port", str(port), "--device", "cpu"]
-    start = "from transformers.cli.transformers import main; main()"
-    process = subprocess.Popen([sys.executable, "-c", start, *command])
-    url = f"http://127.0.0.1:{port}"
-
-    def well() -> bool:
-        try:
-            return httpx.get(f"{url}/health").status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    try:
-        assert wait_until(well)
+    with model_server(folder) as url:
         yield {
-            "BEYOND_OPENAI_URL": f"{url}/v1",
+            "BEYOND_OPENAI_URL": url,
             "BEYOND_OPENAI_MODEL": str(folder),
             "BEYOND_OPENAI_ROUTE": "completions",
         }
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_reviews_become_insights_on_a_server_without_grammar(served, store, processes):

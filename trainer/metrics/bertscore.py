@@ -30,6 +30,11 @@ class BertScore(evaluate.Metric):
         num_layers: int | None = None,
     ) -> dict[str, list[float]]:
         scorer = bert_score.BERTScorer(model_type=model_type, num_layers=num_layers, batch_size=32)
+        # A tokenizer that names no limit counts to 10^30, and bert-score cuts texts there. RoBERTa's
+        # positions begin at 2.
+        words = scorer._tokenizer
+        most_tokens = scorer._model.config.max_position_embeddings - 2
+        words.model_max_length = min(words.model_max_length, most_tokens)
         # bert-score warns and fails on empty strings; an empty answer deserves a score, and a low
         # one.
         _, _, f1 = scorer.score([p or "." for p in predictions], [r or "." for r in references])

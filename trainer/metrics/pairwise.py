@@ -5,6 +5,7 @@ It does not know models of ours; it scores text against text.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +16,9 @@ from shared.settings import Settings
 from trainer.metrics import wordnet
 
 _METRICS = Path(__file__).parent
-# The layer whose vectors agree best with people (bert-score's table for roberta-large; MiniLM has
-# six, the last is used).
-_LAYERS = {"wheel:all-minilm-l6-v2": 6, "hub:roberta-large": 17}
+# The layer whose vectors agree best with people (bert-score's table); of models that are not named
+# here, the last.
+_LAYERS = {"roberta-large": 17}
 
 
 def pairwise(
@@ -57,14 +58,22 @@ def _meteor(predictions: list[str], references: list[str], settings: Settings) -
 
 
 def _bertscore(predictions: list[str], references: list[str], settings: Settings) -> list[float]:
-    model = str(resolve(settings.bertscore_model, settings.cache))
+    model = resolve(settings.bertscore_model, settings.cache)
     scored = _load("bertscore").compute(  # type: ignore[attr-defined]
         predictions=predictions,
         references=references,
-        model_type=model,
-        num_layers=_LAYERS.get(settings.bertscore_model),
+        model_type=str(model),
+        num_layers=_layer(settings.bertscore_model, model),
     )
     return list(scored["bertscore"])
+
+
+def _layer(source: str, folder: Path) -> int:
+    """bert-score knows the layers of hub names alone, and a model may lie in any folder."""
+    name = source.rsplit(":", 1)[-1].rstrip("/").rsplit("/", 1)[-1].partition("@")[0]
+    if name in _LAYERS:
+        return _LAYERS[name]
+    return int(json.loads((folder / "config.json").read_text())["num_hidden_layers"])
 
 
 def _bleurt(predictions: list[str], references: list[str], settings: Settings) -> list[float]:

@@ -10,6 +10,7 @@ import redis
 
 from consumers.dashboard.app import create_app
 from consumers.record.projector import Projector
+from consumers.replies.drafts import voice_of
 from shared.stream import leases
 from shared.stream.names import LIVE
 from shared.stream.replies import Replies
@@ -187,3 +188,16 @@ def test_a_view_with_a_number_too_large_for_the_database_is_not_there(fresh):
     client = fresh.client("write")
     assert client.delete(f"/v1/views/{2**63}").status_code == 404
     assert client.delete("/v1/views/999").status_code == 404
+
+
+def test_a_voice_is_set_over_the_api_within_the_scope(fresh):
+    mine, all_of_them = fresh.client("write", OURS), fresh.client("write")
+    assert [v["business"] for v in mine.get("/v1/voices").json()["voices"]] == [OURS]
+    voice = {"tone": "brief", "signature": "Ana, Harbour Grill"}
+    assert mine.put("/v1/voices", json=voice).json() == {**voice, "business": OURS}
+    found = {v.pop("business"): v for v in all_of_them.get("/v1/voices").json()["voices"]}
+    assert found[OURS] == voice and found[""] == {"tone": "warm", "signature": ""}
+    assert mine.put("/v1/voices?business=Hotel+Linde", json=voice).status_code == 403
+    assert mine.put("/v1/voices", json={"tone": "loud"}).status_code == 422
+    with fresh.engine.connect() as connection:
+        assert voice_of(connection, OURS).signature == "Ana, Harbour Grill"

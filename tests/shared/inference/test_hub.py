@@ -248,3 +248,26 @@ def test_the_command_lists_fetches_and_verifies_a_preset(copies, tmp_path, proce
     assert done.returncode == 0 and done.stderr.count("licence") == 4, done.stderr
     verified = processes.run("models", "verify", "--preset", "gpu", **where)
     assert verified.returncode == 0 and verified.stdout.count(": ok") == 5, verified.stdout
+
+
+def test_the_command_goes_on_where_a_mirror_cut_it_off(copies, tmp_path, processes):
+    (copies / "roberta-large").mkdir()
+    (copies / "roberta-large" / "model.safetensors").write_bytes(b"x" * 3000)
+    wheel = "all-minilm-l6-v2"  # is here already, as after `make install`
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / wheel).symlink_to(Settings(preset="laptop").cache / wheel)
+    with serving(copies) as server:
+        fetch = ("models", "fetch", "--preset", "gpu", "--from", server.url)
+        server.cut_at["model.safetensors"] = cut_bytes = 3 << 20
+        cut = processes.run(*fetch, BEYOND_CACHE=str(tmp_path / "c"))
+        assert cut.returncode == 2 and "repeat the command to go on" in cut.stderr, cut.stderr
+        assert "Traceback" not in cut.stderr
+        server.cut_at.clear()
+        done = processes.run(*fetch, BEYOND_CACHE=str(tmp_path / "c"))
+        assert done.returncode == 0 and done.stderr.count("licence mit") == 4, done.stderr
+        [(name, asked)] = server.ranges
+        start = int(asked.removeprefix("bytes=").rstrip("-"))
+        assert name == "model.safetensors" and cut_bytes - (1 << 20) <= start <= cut_bytes
+    hub_folder = tmp_path / "c" / "hub"
+    for want in hub.wanted(Settings(preset="gpu")):
+        assert verify_folder(hub_folder / want.repo) == [], want

@@ -44,6 +44,8 @@ def test_a_wheel_with_another_hash_is_refused(tmp_path, monkeypatch):
 def test_what_cannot_be_had_says_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(ModelUnavailable, match="hub:ORG/NAME"):
         resolve(str(tmp_path / "nowhere"), CACHE)
+    with pytest.raises(ModelUnavailable, match="no model is named"):
+        resolve("", CACHE)  # not the folder that we were started in
     with pytest.raises(ModelUnavailable, match="smollm2"):
         resolve("wheel:gpt-9", CACHE)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from shared.errors import Misconfigured, ModelUnavailable
+from tests import tiny
 from tests.conftest import CACHE
 from trainer.metrics import bleurt_model, wordnet
 from trainer.metrics.pairwise import pairwise
@@ -23,6 +24,15 @@ def test_scores_are_per_pair_and_wordnet_knows_synonyms(settings):
     assert scores["meteor"][0] > 0.6, "dog/hound and automobile/car match by WordNet only"
     assert scores["bertscore"][1] > 0.99 > scores["bertscore"][0] > scores["bertscore"][2]
     assert "BLEURT" in missing["bleurt"] and "bleurt" not in scores
+
+
+def test_a_bertscore_model_may_lie_in_any_folder_and_none_is_a_reason(tmp_path, settings):
+    """Before: bert-score knew no layer of a folder, and the evaluation ended in a traceback."""
+    for model, known in ((str(tiny.roberta(tmp_path / "roberta")), True), ("", False)):
+        change = settings.model_copy(update={"bertscore_model": model})
+        scores, missing = pairwise(PREDICTIONS[:2], REFERENCES[:2], change)
+        assert ("bertscore" in scores, "bertscore" in missing) == (known, not known)
+        assert not known or scores["bertscore"][0] < scores["bertscore"][1] <= 1.001
 
 
 def test_without_wordnet_the_message_says_what_to_install(tmp_path, monkeypatch):
