@@ -67,8 +67,7 @@ class Settings(BaseSettings):
         default="", description="language model of the generated writer, of replies; or none"
     )
     reply_writer: Literal["composed", "generated"] = Field(
-        default="composed",
-        description="of written parts; or by the language model, composed where the guard holds it",
+        "composed", description="of written parts, or by the language model under the guard"
     )
     insight_adapter: str = Field(
         default="promoted", description="promoted | packaged | none | a folder"

@@ -23,6 +23,8 @@ from shared.errors import InvalidRequest, NotFound
 from shared.stream.verdicts import Verdict
 
 _MAX_VIEWS = 100
+# The largest number that the column holds on PostgreSQL; past SQLite's the driver itself gives up.
+_LAST_NUMBER = 2**31 - 1
 
 
 def change_issue(
@@ -125,7 +127,7 @@ def remove_view(connection: Connection, scope: Scope, number: int) -> None:
         NotFound: the reader has no such view.
     """
     own = (views.c.number == number) & (views.c.token_id == scope.token_id)
-    if not connection.execute(delete(views).where(own)).rowcount:
+    if number > _LAST_NUMBER or not connection.execute(delete(views).where(own)).rowcount:
         raise NotFound(f"you have no view {number}")
 
 

@@ -184,6 +184,12 @@ def test_a_scoped_writer_changes_only_its_own(fresh):
     assert fresh.client().get(f"/v1/issues/{theirs['id']}").json()["owner"] == ""
 
 
+def test_a_view_with_a_number_too_large_for_the_database_is_not_there(fresh):
+    client = fresh.client("write")
+    assert client.delete(f"/v1/views/{2**63}").status_code == 404
+    assert client.delete("/v1/views/999").status_code == 404
+
+
 def test_a_voice_is_set_over_the_api_within_the_scope(fresh):
     mine, all_of_them = fresh.client("write", OURS), fresh.client("write")
     assert [v["business"] for v in mine.get("/v1/voices").json()["voices"]] == [OURS]
