@@ -76,8 +76,8 @@ class Settings(BaseSettings):
         default=True, description="merge into a copy of the base: faster, needs twice its memory"
     )
     nf4: Literal["auto", "never", "always"] = Field(
-        default="auto",
-        description="4-bit weights by bitsandbytes; auto: where the GPU's memory is short; adapters stay beside",
+        "auto",
+        description="4-bit weights; auto: where a GPU's memory is short; none is merged into",
     )
     adapters_url: str | None = Field(
         default=None, description="folder or fsspec URL; default: HOME/adapters"
@@ -118,9 +118,7 @@ class Settings(BaseSettings):
         ge=0,
         description="reviews that generate together, or are in flight at BEYOND_OPENAI_URL",
     )
-    linger_seconds: float = Field(
-        default=0.01, ge=0, le=1, description="wait for more jobs when idle"
-    )
+    linger_seconds: float = Field(0.01, ge=0, le=1, description="wait for more jobs when idle")
     lease_seconds: int = Field(
         default=20, ge=2, description="a silent worker's jobs restart after this"
     )
