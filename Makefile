@@ -2,6 +2,8 @@
 PY ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Of the dashboard that `make demo OPEN=1` opens.
+PORT ?= 8800
 export BEYOND_HOME ?= $(CURDIR)/.beyond
 
 .PHONY: demo test test-fast install lint clean benchmarks check lock sbom certificates
@@ -28,7 +30,7 @@ demo: install
 	@echo "  beyond export --format csv --out insights.csv"
 	@echo "  beyond backfill YOUR_REVIEWS.csv --map text=review,rating=stars && beyond work --burst"
 	@echo "  BEYOND_WEBHOOK_TOKEN=secret beyond webhook     # POST /reviews, docs at /docs"
-	@if [ -n "$(OPEN)" ]; then $(BIN)/beyond dashboard --open; fi
+	@if [ -n "$(OPEN)" ]; then $(BIN)/beyond dashboard --open --port $(PORT); fi
 
 test: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -44,7 +44,9 @@ def status(as_json: bool) -> None:
             f"{name:<9} {queue.waiting} jobs waiting, {queue.in_flight} in flight, "
             f"{queue.dead_letters} dead letters"
         )
-    workers = ", ".join(f"{w.host} {w.state}" for w in found.workers)
+    workers = ", ".join(
+        f"{w.host} {w.state}" + (f" ({w.precision})" if w.precision else "") for w in found.workers
+    )
     click.echo(f"workers   {workers or 'none; start one: beyond work'}")
     click.echo(f"adapter   {adapter}")
     limit = f" of {_gib(found.memory_limit_bytes)}" if found.memory_limit_bytes else ""

@@ -41,9 +41,13 @@ def complete(connection: Connection, store: Store) -> bool:
     return (stored, analysed) == (counts["stored"], counts["analysed"])
 
 
-def from_record(connection: Connection, scope: Scope, filters: Filters) -> Iterator[Entry]:
-    """Entries that fit and that the scope may see; memory does not grow with their number."""
+def from_record(
+    connection: Connection, scope: Scope, filters: Filters, only: Sequence[str] | None = None
+) -> Iterator[Entry]:
+    """Entries that fit and that the scope may see; memory does not grow with their number. `only`: ids."""
     fitting = of_reviews(filters, scope, connection.dialect)
+    if only is not None:
+        fitting.append(reviews.c.id.in_(only))
     query = select(*COLUMNS).where(*fitting).order_by(reviews.c.created_at, reviews.c.id)
     streaming = connection.execution_options(stream_results=True, yield_per=_PAGE_ROWS)
     for page in streaming.execute(query).partitions():
@@ -56,7 +60,7 @@ def from_store(store: Store, filters: Filters) -> Iterator[Entry]:
     Raises:
         Misconfigured: a filter is set that only the record knows.
     """
-    if beyond := sorted(filters.given() & {"status", "q"}):
+    if beyond := sorted(filters.given() & {"status", "q", "topic"}):
         raise Misconfigured(
             f"--{beyond[0]} is answered by the record, which is not complete: `beyond record --once`"
         )
@@ -67,7 +71,7 @@ def from_store(store: Store, filters: Filters) -> Iterator[Entry]:
 
 
 def fits(review: Review, analysis: Analysis | None, filters: Filters) -> bool:
-    """Whether a stored review fits all filters but dates, `status` and `q`."""
+    """Whether a stored review fits all filters but dates, `status`, `topic` and `q`."""
     insight = analysis.insight if analysis else None
     rating = review.rating
     wanted = (

@@ -68,11 +68,19 @@ class Settings(BaseSettings):
     insight_model: str = Field(
         default="", description="language model of the generated writer, of replies; or none"
     )
+    reply_writer: Literal["composed", "generated"] = Field(
+        default="composed",
+        description="of written parts; or by the language model, composed where the guard holds it",
+    )
     insight_adapter: str = Field(
         default="promoted", description="promoted | packaged | none | a folder"
     )
     merge_adapter: bool = Field(
         default=True, description="merge into a copy of the base: faster, needs twice its memory"
+    )
+    nf4: Literal["auto", "never", "always"] = Field(
+        default="auto",
+        description="4-bit weights by bitsandbytes; auto: where the GPU's memory is short; adapters stay beside",
     )
     adapters_url: str | None = Field(
         default=None, description="folder or fsspec URL; default: HOME/adapters"

@@ -59,6 +59,13 @@ REVIEWS_DONE = counter(
     "worker hangs or the server is away; `beyond status` tells which.",
     "outcome",
 )
+REPLIES_WRITTEN = counter(
+    "beyond_replies_total",
+    "Drafts of replies that this worker wrote, by who wrote them (composed, generated), or that failed.",
+    "`failed` grows: `beyond failed list` tells the reasons. Neither grows while people wait for "
+    "drafts: jobs wait behind reviews in `live`; `beyond work --workers N`.",
+    "outcome",
+)
 BATCH_REVIEWS = histogram(
     "beyond_batch_reviews",
     "Reviews in one batch of a worker.",

@@ -234,6 +234,15 @@ def test_a_worker_and_a_trainer_rule_nothing_either(client, filled):
     )
 
 
+def test_the_record_puts_dead_letters_back_and_writes_no_review_and_plans_no_training(
+    client, filled
+):
+    plans = ["RPUSH rq:queue:training x", "ZREM rq:failed:training x", "SET b:training:lock x"]
+    assert not let_through(client("record"), [*RULING, *plans], filled)
+    writes = ["SET b:r:{id} x", "DEL b:r:{id}", "SET b:a:{id} x", "LPOP rq:queue:live"]
+    assert not let_through(client("record"), writes, filled)
+
+
 def test_every_key_that_the_code_writes_is_one_that_a_role_may_write():
     """A new key needs its grant in access.py: under separate users nothing else could write it."""
     code = "".join(

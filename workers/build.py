@@ -13,10 +13,13 @@ from shared.inference.device import take_device
 from shared.inference.emotions import load_emotions
 from shared.language import MATCHER_LANGUAGES
 from shared.settings import Settings
+from shared.stream.replies import Replies
 from shared.stream.store import Store, store_of
 from workers.alarms import LASTS_SECONDS
 from workers.insights import InsightWriter, MatchedWriter, TransformersWriter
 from workers.pipeline import Pipeline
+from workers.replies import Replier, ReplyModel
+from workers.reply_models import LocalReplies, ServedReplies
 from workers.served import ServedWriter
 
 
@@ -43,6 +46,22 @@ def build_pipeline(
     # and its playbook are English, and a foreign review would get a line at random.
     read = MATCHER_LANGUAGES if isinstance(writer, MatchedWriter) else ()
     return Pipeline(store, emotions, writer, emotions_read=emotions.languages, insights_read=read)
+
+
+def build_replier(
+    settings: Settings, connection: redis.Redis, tick: Callable[[], None] = lambda: None
+) -> Replier:
+    """What writes replies; it holds a language model only where BEYOND_REPLY_WRITER=generated.
+
+    Raises:
+        ModelUnavailable, BadAdapter: that model or its adapter cannot be loaded.
+    """
+    model: ReplyModel | None = None
+    if settings.reply_writer == "generated":
+        model = (
+            ServedReplies(settings, tick) if settings.openai_url else LocalReplies(settings, tick)
+        )
+    return Replier(store_of(settings, connection), Replies(connection), model)
 
 
 def build_writer(

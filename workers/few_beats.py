@@ -16,6 +16,8 @@ class FewBeats:
     """For a worker class, before RQ's: a beat a second at most, and the state where it changes."""
 
     _beaten = 0.0  # monotonic seconds
+    # What its language model computes in, for `beyond status`; "" where it has none.
+    precision = ""
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """RQ's sign of life, with our state, in one round trip.
@@ -29,6 +31,8 @@ class FewBeats:
             with self.connection.pipeline(transaction=False) as pipe:  # type: ignore[attr-defined]
                 super().heartbeat(timeout, pipe)  # type: ignore[misc]
                 super().set_state(self.get_state(), pipe)  # type: ignore[misc,attr-defined]
+                if self.precision:
+                    pipe.hset(self.key, "precision", self.precision)  # type: ignore[attr-defined]
                 pipe.execute()
 
     def set_state(self, state: str, pipeline: Any = None) -> None:

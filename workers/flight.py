@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from shared.stream.names import LIVE
+from shared.stream.names import ANALYSE, LIVE
 from shared.stream.queues import ReliableQueue
 from workers.rolling import Rolling
 
@@ -26,6 +26,9 @@ class Crew(Protocol):
 
     def by_function(self, jobs: list[Any], queue: Any, in_hand: dict[str, Any]) -> dict[str, Any]:
         """Jobs that may run; others are failed or split."""
+
+    def run(self, name: str, jobs: list[Any], queue: Any, in_hand: dict[str, Any]) -> None:
+        """Run jobs that are no reviews to analyse as one batch, and end each."""
 
     def settle(self, done: Sequence[tuple[Any, list[str]]], queue: Any, in_hand: Any) -> None:
         """End jobs."""
@@ -99,11 +102,10 @@ class Flight:
     def _begin(self, jobs: list[Any], queue: Any) -> None:
         in_hand = self.in_hand[queue.name]
         in_hand |= {job.id: job for job in jobs}
-        groups = {
-            job.id: job.args[0]
-            for group in self._crew.by_function(jobs, queue, in_hand).values()
-            for job in group
-        }
+        found = self._crew.by_function(jobs, queue, in_hand)
+        groups = {job.id: job.args[0] for job in found.pop(ANALYSE, ())}
+        for name, others in found.items():  # they do not fly
+            self._crew.run(name, others, queue, in_hand)
         if groups:
             self._land(self._rolling.begin(groups))
 

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from shared.stream.names import ANALYSE, TRAIN
+from shared.stream.names import ANALYSE, REPLY, TRAIN
 
 if TYPE_CHECKING:
     from workers.batch_worker import BatchWorker
@@ -24,7 +24,15 @@ def _analyse(worker: BatchWorker) -> BatchFunction:
 
     assert worker.settings is not None
     pipeline = build_pipeline(worker.settings, worker.connection, tick=worker.tick)
+    worker.precision = getattr(pipeline.writer, "precision", "")  # where it is a model in here
     return Rolling.over(pipeline) or pipeline.run
+
+
+def _reply(worker: BatchWorker) -> BatchFunction:
+    from workers.build import build_replier
+
+    assert worker.settings is not None
+    return build_replier(worker.settings, worker.connection, tick=worker.tick).run
 
 
 def _train(worker: BatchWorker) -> BatchFunction:
@@ -40,5 +48,6 @@ def _train(worker: BatchWorker) -> BatchFunction:
 # What a job may name, and how to make the function that runs it, which loads models.
 BATCH_FUNCTIONS: dict[str, Callable[[BatchWorker], BatchFunction]] = {
     ANALYSE: _analyse,
+    REPLY: _reply,
     TRAIN: _train,
 }

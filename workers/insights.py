@@ -13,6 +13,7 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from shared.inference.answer import answer
+from shared.inference.causal import precision
 from shared.inference.prompts import TASKS, Unparsable, parse_issues
 from shared.review import Emotions, Insight, Review
 from workers import guard
@@ -101,6 +102,7 @@ class TransformersWriter:
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
         self.name = serving.base_name
+        self.precision = precision(serving.engine.model)
 
     def refresh(self) -> None:
         """Another adapter, if one is wanted."""

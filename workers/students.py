@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from shared.errors import Misconfigured
 from shared.inference import lora
 from shared.inference.adapters import BadAdapter
-from shared.inference.causal import load_base, load_merged
+from shared.inference.causal import load_base, load_merged, precision
 from shared.inference.generate import Generator
 from shared.inference.matcher_folder import load_matcher
 from shared.review import Review
@@ -79,8 +79,9 @@ class LoraStudent:
     """A causal language model with LoRA adapters.
 
     With `merge_adapter` the adapter is merged into a fresh copy of the base: faster tokens, no
-    drift; without (gpu, where two bases may not fit) it is put into the one base, and taken out
-    again if it will not do.
+    drift; without (gpu, where two bases may not fit), and always beside an nf4 base, it is put into
+    the one base, and taken out again if it will not do. Evaluation loads alike
+    (shared/inference/causal.py: load_with).
     """
 
     bare_first = takes_packaged = True
@@ -95,7 +96,7 @@ class LoraStudent:
         if self._base is not None:
             return self._generator(lora.detach(self._base))
         model, self._tokenizer = load_base(self._settings)
-        if not self._settings.merge_adapter:
+        if not self._settings.merge_adapter or precision(model) == "nf4":
             self._base = model
         return self._generator(model)
 
@@ -106,7 +107,7 @@ class LoraStudent:
 
     def load(self, folder: Path, label: str, current: Generator) -> Generator:
         """Base and adapter."""
-        if self._settings.merge_adapter:
+        if self._base is None:
             return self._generator(load_merged(self._settings, folder))
         return self._generator(lora.attach(current.model, folder, label))
 

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine
 from consumers.dashboard.problems import PLAIN, PROBLEM
 from consumers.record.filters import LISTS, Filters, parse
 from consumers.record.queries import MAX_PAGE
+from shared.stream.replies import Replies
 
 _BESIDE = ("cursor", "limit")
 
@@ -25,6 +26,11 @@ def engine_of(request: Request) -> Engine:
     """The record's engine."""
     found: Engine = request.app.state.engine
     return found
+
+
+def replies_of(request: Request) -> Replies:
+    """What people asked workers to write."""
+    return Replies(request.app.state.redis)
 
 
 def _reading(request: Request) -> Iterator[Connection]:

@@ -5,25 +5,29 @@ It does not know SQL.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import ConfigDict, Field
 
 from consumers.dashboard.access import Reader, Writer
-from consumers.dashboard.answering import Now, Reading, answer, engine_of, problems
+from consumers.dashboard.answering import Now, Reading, answer, engine_of, problems, replies_of
 from consumers.dashboard.api_reviews import ReviewId
-from consumers.record.answers_people import Alert, AlertList, Reply, View, ViewList
+from consumers.record.answers_people import Alert, AlertList, Reply, ReplyJob, View, ViewList
 from consumers.record.database import writing
 from consumers.record.filters import parse
 from consumers.record.queries import reply
+from consumers.record.stored import one
 from consumers.record.work import acknowledge, list_alerts, list_views, remove_view, save_view
-from consumers.replies.drafts import MAX_REPLY_CHARS, approve, draft, edit, mark_copied
+from consumers.replies.drafts import MAX_REPLY_CHARS, approve, ask, edit, mark_copied
 from shared.errors import NotFound
 from shared.review import Frozen
 
 router = APIRouter(prefix="/v1", tags=["people"])
+_BEING_WRITTEN: dict[int | str, dict[str, Any]] = {
+    202: {"description": "a worker writes it; ask again", "model": ReplyJob}
+}
 
 
 class ReplyText(Frozen):
@@ -48,29 +52,37 @@ class NewView(Frozen):
 @router.get(
     "/reviews/{review_id}/reply",
     response_model=Reply,
-    responses=problems(304, 404),
+    responses=problems(304, 404) | _BEING_WRITTEN,
     summary="The reply to a review",
 )
 def get_reply(
     request: Request, scope: Reader, connection: Reading, review_id: ReviewId
 ) -> Response:
-    """404 until one was drafted or written."""
-    found = reply(connection, scope, review_id)
-    if found is None:
+    """404 until one was asked for or written; 202 while a worker writes it, or where it failed to."""
+    if (found := reply(connection, scope, review_id)) is not None:
+        return answer(request, found)
+    reachable = one(connection, scope, review_id) is not None
+    wanted = replies_of(request).wanted(review_id) if reachable else None
+    if wanted is None:
         raise NotFound(f"no reply to a review {review_id}")
-    return answer(request, found)
+    job = ReplyJob(review_id=review_id, state=wanted.state, reason=wanted.reason)
+    return answer(request, job, 202)
 
 
 @router.post(
     "/reviews/{review_id}/reply",
     response_model=Reply,
-    responses=problems(404, 409),
-    summary="Draft a reply",
+    responses=problems(404, 409) | _BEING_WRITTEN,
+    summary="Ask for a draft",
 )
-def post_reply(request: Request, scope: Writer, review_id: ReviewId, now: Now) -> Response:
-    """Composed where there is none yet; an edited or approved one is given as it is."""
-    with writing(engine_of(request)) as connection:
-        return answer(request, draft(connection, scope, review_id, int(now)))
+def post_reply(
+    request: Request, scope: Writer, connection: Reading, review_id: ReviewId
+) -> Response:
+    """A worker writes it (202); an edited or approved one is given as it is (200)."""
+    found = ask(connection, scope, replies_of(request), review_id)
+    if found is not None:
+        return answer(request, found)
+    return answer(request, ReplyJob(review_id=review_id, state="being written"), 202)
 
 
 @router.put(

@@ -19,7 +19,8 @@ from consumers.dashboard.answering import (
 from consumers.record.answers import Comparison, Meta, Summary, ThemeDetail, ThemeList, TopicList
 from consumers.record.filters import ROLLUP_FIELDS, parse
 from consumers.record.queries_summary import compare, summary
-from consumers.record.queries_themes import meta, theme_detail, themes, topics
+from consumers.record.queries_themes import meta, theme_detail, themes
+from consumers.record.queries_topics import topics
 from shared.review import Theme
 
 router = APIRouter(prefix="/v1", tags=["overview"])

@@ -14,7 +14,15 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 from sqlalchemy import Engine
 
-from consumers.dashboard import api_feed, api_people, api_reviews, api_sums, pages, problems
+from consumers.dashboard import (
+    api_feed,
+    api_people,
+    api_reviews,
+    api_sums,
+    api_voices,
+    pages,
+    problems,
+)
 from consumers.dashboard.access import Access
 from consumers.dashboard.pages_session import error_page
 from consumers.dashboard.sessions import Sessions, session_key
@@ -71,7 +79,7 @@ def create_app(
     app.state.clock = clock
     app.state.access = Access(engine, Sessions(session_key(settings.home)), clock)
     problems.install(app, error_page)
-    for part in (api_reviews, api_sums, api_people, api_feed, pages):
+    for part in (api_reviews, api_sums, api_people, api_voices, api_feed, pages):
         app.include_router(part.router)
 
     @app.get("/once/{code}", include_in_schema=False)

@@ -56,7 +56,8 @@ def dashboard(host: str, port: int, opens: bool) -> None:
                 link = f"{address}/once/{once.code}"
                 click.echo(f"Sign in now, once, by this link: {link}")
             if opens:
-                webbrowser.open(link)
+                # A browser that ends only when it is closed would hold up the server that it asks.
+                threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
 
     # The first reader would wait seconds for it; nobody waits for this thread.
     threading.Thread(target=importlib.import_module, args=("scipy.stats",), daemon=True).start()

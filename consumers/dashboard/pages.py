@@ -15,6 +15,9 @@ from consumers.dashboard import (
     pages_pipeline,
     pages_replies,
     pages_session,
+    pages_tokens,
+    pages_training,
+    pages_voices,
     pages_work,
 )
 from consumers.dashboard.access import Reader
@@ -23,9 +26,10 @@ from consumers.dashboard.pages_frame import HEADERS, STATIC, STATIC_FOLDER, rend
 from consumers.dashboard.pages_lists import review_list
 from consumers.dashboard.pages_overview import overview
 from consumers.dashboard.pages_reading import reading
+from consumers.dashboard.pages_replies import wanted_reply
 from consumers.dashboard.pages_themes import comparison, one_theme, theme_list
 from consumers.dashboard.periods import asked, sides
-from consumers.record import queries, queries_summary, queries_themes
+from consumers.record import queries, queries_summary, queries_themes, queries_topics
 from consumers.record.filters import Filters, parse
 from consumers.record.periods import period_of
 from consumers.record.work import list_alerts, list_views
@@ -39,7 +43,17 @@ router = APIRouter(include_in_schema=False)
 ALERTS = 5
 LOVED_TEXTS = (1000, 1000)  # happy and unhappy ones; the printed report reads more
 LIVE, EXPORT = "/v1/feed", "/reviews/export?format="
-for part in (pages_session, pages_work, pages_replies, pages_pipeline, pages_export):
+PARTS = (
+    pages_session,
+    pages_work,
+    pages_replies,
+    pages_voices,
+    pages_pipeline,
+    pages_training,
+    pages_tokens,
+    pages_export,
+)
+for part in PARTS:
     router.include_router(part.router)
 
 
@@ -66,7 +80,9 @@ def overview_page(request: Request, scope: Reader, record: Reading, today: Today
     found = queries_summary.summary(record, scope, wanted.filters, today)
     risen = spikes(record, scope, found.until, business=wanted.business)
     values = overview(found, risen, meta, wanted)
-    values["alerts"] = list_alerts(record, scope, waiting=True)[:ALERTS]
+    # Whatever the period holds: "no review for three days" is told by an alert.
+    alerts = list_alerts(record, scope, waiting=True)
+    values |= {"alerts": alerts[:ALERTS], "more_alerts": max(0, len(alerts) - ALERTS)}
     return render(request, "overview.html", "Overview", live=LIVE, **values)
 
 
@@ -97,7 +113,8 @@ def reviews_page(request: Request, scope: Reader, record: Reading, today: Today)
         plain = [*filters.pairs(), *([("cursor", cursor)] if cursor else [])]
         return RedirectResponse(f"/reviews?{urlencode(plain)}" if plain else "/reviews", 303)
     page = queries.review_page(record, scope, filters, cursor=cursor)
-    values = review_list(page, filters, meta, first=cursor is None)
+    topics = queries_topics.topics(record, scope, filters.topic) if filters.topic else ()
+    values = review_list(page, filters, meta, topics, first=cursor is None)
     return render(
         request,
         "reviews.html",
@@ -119,7 +136,8 @@ def review_page(
     found = queries.review_detail(record, scope, review_id)
     if found is None:
         raise NotFound("there is no such review, or your token does not reach it")
-    return render(request, "review.html", "Reviews", **reading(found))
+    wanted = wanted_reply(request, found)
+    return render(request, "review.html", "Reviews", live=LIVE, wanted=wanted, **reading(found))
 
 
 @router.get("/themes")
@@ -129,7 +147,7 @@ def themes_page(request: Request, scope: Reader, record: Reading, today: Today) 
     wanted = asked(record, scope, request.query_params, today, meta.first_day)
     counts = queries_themes.themes(record, scope, wanted.filters, today)
     risen = spikes(record, scope, wanted.until, business=wanted.business)
-    found = queries_themes.topics(record, scope)
+    found = queries_topics.topics(record, scope)
     return render(
         request, "themes.html", "Themes", **theme_list(counts, risen, found, meta, wanted)
     )

@@ -8,23 +8,26 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable
+from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Form, Request
 from fastapi.responses import FileResponse, Response
 from starlette.background import BackgroundTask
 
-from consumers.dashboard.access import Reader
+from consumers.dashboard.access import Reader, Writer
 from consumers.dashboard.answering import Reading, Today
 from consumers.dashboard.pages_frame import HEADERS
 from consumers.dashboard.periods import asked
 from consumers.export_files import write_csv, write_jsonl, write_parquet
 from consumers.export_source import from_record
 from consumers.record import queries_themes
-from consumers.record.filters import parse
+from consumers.record.filters import Filters, parse
+from consumers.record.queries import MAX_PAGE
 from consumers.report.commands import rendered
 from consumers.report.gather import gather
+from shared.errors import InvalidRequest
 
 router = APIRouter(include_in_schema=False)
 _TYPES = {
@@ -49,14 +52,24 @@ def export(
     filters = parse(request.query_params.multi_items(), beside=("format",))
     if scope.business is not None:
         filters = filters.but(business=scope.narrow(filters.business))
-    kept = _written(format, from_record(record, scope, filters))
-    return FileResponse(
-        kept,
-        headers=HEADERS,
-        media_type=_TYPES[format],
-        filename=f"reviews-{today}.{format}",
-        background=BackgroundTask(kept.unlink),
-    )
+    return _sent(format, today, from_record(record, scope, filters))
+
+
+@router.post("/reviews/bulk/export")
+def export_ticked(
+    scope: Writer,
+    record: Reading,
+    today: Today,
+    id: Annotated[list[str], Form()] = [],  # noqa: B006  FastAPI copies it
+) -> Response:
+    """The ticked reviews of a page as CSV; those that the reader may not see are left out.
+
+    Raises:
+        InvalidRequest: none was ticked, or more than a page holds.
+    """
+    if not 0 < len(id) <= MAX_PAGE:
+        raise InvalidRequest(f"tick the reviews to export first, at most {MAX_PAGE}")
+    return _sent("csv", today, from_record(record, scope, Filters(), id))
 
 
 @router.get("/report")
@@ -74,6 +87,17 @@ def report(
     name = f"report-{wanted.filters.since}-{wanted.until}.{format}"
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
     return Response(rendered(found, f".{format}"), headers=headers, media_type=_TYPES[format])
+
+
+def _sent(form: str, today: date, entries: Iterable[Any]) -> Response:
+    kept = _written(form, entries)
+    return FileResponse(
+        kept,
+        headers=HEADERS,
+        media_type=_TYPES[form],
+        filename=f"reviews-{today}.{form}",
+        background=BackgroundTask(kept.unlink),
+    )
 
 
 def _written(form: str, entries: Iterable[Any]) -> Path:

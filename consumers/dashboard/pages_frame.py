@@ -34,12 +34,23 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-NAVIGATION = (
+NAVIGATION: tuple[tuple[str, str], ...] = (
     ("Overview", "/"),
     ("Reviews", "/reviews"),
     ("Themes", "/themes"),
     ("Compare", "/compare"),
 )
+
+
+def navigation_for(scope: Scope | None) -> tuple[tuple[str, str], ...]:
+    """(name, address) of the pages that this reader may open."""
+    out = NAVIGATION
+    if scope is not None and scope.role != "read":
+        out += (("Voices", "/voices"),)
+    if scope is not None and scope.role == "admin":
+        out += (("Pipeline", "/pipeline"),) if scope.business is None else ()
+        out += (("Tokens", "/tokens"),)
+    return out
 
 
 def day_name(moment: datetime | date | None) -> str:
@@ -85,8 +96,6 @@ def render(
     The signed-in reader and the form token are taken from `request.state`, where access.py leaves them.
     """
     scope: Scope | None = getattr(request.state, "scope", None)
-    admin = scope is not None and scope.role == "admin" and scope.business is None
-    navigation = (*NAVIGATION, ("Pipeline", "/pipeline")) if admin else NAVIGATION
     text = (
         _environment()
         .get_template(template)
@@ -94,7 +103,7 @@ def render(
             scope=scope,
             csrf=getattr(request.state, "csrf", ""),
             may_write=scope is not None and scope.role != "read",
-            navigation=navigation,
+            navigation=navigation_for(scope),
             here=here,
             **values,
         )

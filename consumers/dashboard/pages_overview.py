@@ -86,6 +86,7 @@ def spike_rows(risen: Sequence[Spike], asked: Asked) -> list[dict[str, str]]:
             "told": words.spike_sentence(spike, asked.business is None),
             "statistic": spike.verdict.statistic,
             "theme": spike.key if spike.kind == "theme" else "",
+            "topic": spike.key if spike.kind == "topic" else "",
         }
         for spike in risen
     ]

@@ -1,4 +1,4 @@
-"""A review's reply on its page: draft, edit, approve, copy.
+"""A review's reply on its page: ask for a draft, see it arrive, edit, approve, copy.
 
 Nothing is posted. It does not know how drafts are worded.
 """
@@ -12,25 +12,37 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import Connection
 
-from consumers.dashboard.access import Writer
-from consumers.dashboard.answering import Now, engine_of
+from consumers.dashboard.access import Reader, Writer
+from consumers.dashboard.answering import Now, engine_of, replies_of
 from consumers.dashboard.pages_frame import render
+from consumers.record.answers import ReviewDetail
 from consumers.record.database import writing
 from consumers.record.queries import reply, review_detail
 from consumers.record.scope import Scope
 from consumers.replies import drafts
-from consumers.replies.compose import NoReply
-from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.errors import Conflict, InvalidRequest, NotFound, TemporaryFailure
+from shared.replies.compose import NoReply
+from shared.stream.replies import Wanted
 
 router = APIRouter(include_in_schema=False, prefix="/reviews/{review_id}/reply")
 Text = Annotated[str, Form(max_length=20_000)]
 
 
+@router.get("")
+def look(request: Request, scope: Reader, review_id: str) -> Response:
+    """What became of the draft: the page asks while it is being written."""
+    return _shown(request, scope, review_id)
+
+
 @router.post("/draft")
-def draft(request: Request, scope: Writer, now: Now, review_id: str) -> Response:
-    """Compose a reply where there is none."""
+def draft(request: Request, scope: Writer, review_id: str) -> Response:
+    """Have a draft written where there is none."""
     return _do(
-        request, scope, review_id, "Drafted.", lambda c: drafts.draft(c, scope, review_id, int(now))
+        request,
+        scope,
+        review_id,
+        "",
+        lambda c: drafts.ask(c, scope, replies_of(request), review_id),
     )
 
 
@@ -72,6 +84,19 @@ def copied(request: Request, scope: Writer, now: Now, review_id: str) -> Respons
     )
 
 
+def wanted_reply(request: Request, review: ReviewDetail) -> Wanted | None:
+    """What became of the request for a draft, where there is no reply yet; None: nobody asked.
+
+    Without the server nobody can tell, and the page is there all the same.
+    """
+    if review.reply is not None:
+        return None
+    try:
+        return replies_of(request).wanted(review.id)
+    except TemporaryFailure:
+        return None
+
+
 def _do(
     request: Request,
     scope: Scope,
@@ -91,14 +116,22 @@ def _do(
         problem = str(error)[:1].upper() + str(error)[1:]
     if not request.headers.get("hx-request") and not problem:
         return RedirectResponse(f"/reviews/{review_id}#reply", 303)
+    return _shown(request, scope, review_id, problem, "" if problem else saved)
+
+
+def _shown(
+    request: Request, scope: Scope, review_id: str, problem: str = "", saved: str = ""
+) -> Response:
+    """The reply as it is now: the part of the page, or a page of its own without scripts."""
     with engine_of(request).connect() as connection:
         review = review_detail(connection, scope, review_id)
     if review is None:
         raise NotFound("there is no such review, or your token does not reach it")
     values: dict[str, Any] = {
         "review": review,
+        "wanted": wanted_reply(request, review),
         "problem": problem,
-        "saved": "" if problem else saved,
+        "saved": saved,
     }
     if not request.headers.get("hx-request"):
         return render(request, "reply_alone.html", "Reviews", **values)

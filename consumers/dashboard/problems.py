@@ -16,7 +16,6 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from sqlalchemy.exc import DBAPIError, TimeoutError
 from starlette.exceptions import HTTPException
 
-from consumers.replies.compose import NoReply
 from shared.errors import (
     BeyondError,
     Conflict,
@@ -29,6 +28,7 @@ from shared.errors import (
     TemporaryFailure,
     Unauthorized,
 )
+from shared.replies.compose import NoReply
 from shared.telemetry import log
 
 PROBLEM = "application/problem+json"

@@ -9,9 +9,9 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
 from consumers.record.conditions import moment
 from consumers.record.schema import tokens
@@ -63,9 +63,10 @@ def create_token(
     return identity, secret
 
 
-def list_tokens(connection: Connection) -> list[Token]:
-    """All, oldest first; revoked ones too."""
-    rows = connection.execute(select(tokens).order_by(tokens.c.created_at, tokens.c.id))
+def list_tokens(connection: Connection, scope: Scope | None = None) -> list[Token]:
+    """All, oldest first; revoked ones too. With a scope of one business, that business's."""
+    query = select(tokens).order_by(tokens.c.created_at, tokens.c.id)
+    rows = connection.execute(query if scope is None else query.where(scope.limits(_business())))
     return [
         Token(
             id=row.id,
@@ -80,14 +81,14 @@ def list_tokens(connection: Connection) -> list[Token]:
     ]
 
 
-def revoke_token(connection: Connection, identity: str, now: float) -> bool:
-    """End a token, and every session that it opened; False: there is no such token in force."""
-    ended = (
-        update(tokens)
-        .where(tokens.c.id == identity, tokens.c.revoked_at.is_(None))
-        .values(revoked_at=int(now))
-    )
-    return bool(connection.execute(ended).rowcount)
+def revoke_token(
+    connection: Connection, identity: str, now: float, scope: Scope | None = None
+) -> bool:
+    """End a token, and every session that it opened; False: there is no such token in force (and in the scope)."""
+    ended = update(tokens).where(tokens.c.id == identity, tokens.c.revoked_at.is_(None))
+    if scope is not None:
+        ended = ended.where(scope.limits(_business()))
+    return bool(connection.execute(ended.values(revoked_at=int(now))).rowcount)
 
 
 def scope_of_secret(connection: Connection, secret: str) -> Scope | None:
@@ -115,6 +116,11 @@ def _scope(connection: Connection, wanted: Any) -> Scope | None:
     query = select(tokens).where(wanted, tokens.c.revoked_at.is_(None))
     row: Row[Any] | None = connection.execute(query).one_or_none()
     return None if row is None else Scope(row.name, row.role, row.business, row.id)
+
+
+def _business() -> ColumnElement[str]:
+    # A token of all businesses has NULL here, which equals no business's name.
+    return cast("ColumnElement[str]", tokens.c.business)
 
 
 def _hashed(secret: str) -> str:

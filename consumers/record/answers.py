@@ -53,6 +53,7 @@ class ReviewRow(Frozen):
     rating: float | None
     created_at: datetime
     dated: bool = Field(description="false: nobody knows when; created_at is the import's time")
+    excerpt: bool = Field(description="the platform shows only the beginning: `text` is that")
     analysed_at: datetime | None
     urgency: Urgency | None
     emotion: str | None = Field(description="the strongest present")
@@ -244,6 +245,9 @@ class Topic(Frozen):
     issues: int
     first_day: date
     last_day: date
+    weeks: tuple[int, ...] = Field(
+        description="its issues in each of the 26 weeks up to the last issue of any kind, oldest first"
+    )
 
 
 class ThemeList(Frozen):

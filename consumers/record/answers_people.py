@@ -32,6 +32,17 @@ class Reply(Frozen):
     updated_by: str
 
 
+class ReplyJob(Frozen):
+    """A reply that was asked for: a worker writes it.
+
+    "failed": it was tried and given up, `reason` says why; asking again is right.
+    """
+
+    review_id: str
+    state: Literal["being written", "failed"]
+    reason: str = ""
+
+
 class View(Frozen):
     """A saved query string of the list of reviews."""
 

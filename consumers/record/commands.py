@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from functools import partial
 
 import click
 
@@ -23,8 +24,10 @@ def record(once: bool, rebuild: bool) -> None:
     """
     from consumers.record.database import open_database
     from consumers.record.projector import Projector, calm_collector
-    from consumers.replies.drafts import draft_urgent
+    from consumers.replies.courier import Courier
+    from consumers.replies.drafts import ask_urgent
     from shared.stream.feed import Feed
+    from shared.stream.replies import Replies
     from shared.telemetry import configure
 
     if once and rebuild:
@@ -33,7 +36,9 @@ def record(once: bool, rebuild: bool) -> None:
     calm_collector()
     Feed(connection).keep(settings.feed_entries)
     stop = threading.Event()
-    projector = Projector(open_database(settings), store, stop.is_set, draft_urgent)
+    engine, replies = open_database(settings), Replies(connection)
+    news, courier = partial(ask_urgent, replies), Courier(engine, replies)
+    projector = Projector(engine, store, stop.is_set, news, courier.bring)
     if rebuild:
         changed = projector.rebuild(anew=True) + projector.catch_up()
         click.echo(f"the record was made again: {changed} reviews")

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Dialect, Select, and_, exists, or_, select, true, tuple_
 
 from consumers.record.filters import Filters
-from consumers.record.schema import emotions, issue_state, issues, reviews
+from consumers.record.schema import emotions, issue_state, issues, reviews, topic_issues
 from consumers.record.scope import Scope
 from consumers.record.text_search import matching
 from shared.errors import InvalidRequest
@@ -138,6 +138,9 @@ def _issue_parts(filters: Filters) -> list[ColumnElement[bool]]:
     out: list[ColumnElement[bool]] = []
     if filters.theme:
         out.append(issues.c.theme.in_(filters.theme))
+    if filters.topic is not None:
+        told = select(topic_issues.c.issue_id).where(topic_issues.c.topic_id == filters.topic)
+        out.append(issues.c.id.in_(told))
     if filters.min_confidence is not None:
         out.append(issues.c.confidence >= filters.min_confidence)
     if filters.status:

@@ -44,6 +44,11 @@ class Filters(Frozen):
     rating_max: float | None = Field(default=None, ge=1, le=5)
     emotion: tuple[Emotion, ...] = Field(default=(), description="present in the review")
     theme: tuple[Theme, ...] = Field(default=(), description="of a shown issue")
+    topic: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_-]{1,20}$",
+        description="id of a recurring pain point (/v1/topics) that a shown issue tells of",
+    )
     urgency: tuple[Urgency, ...] = ()
     status: tuple[Status, ...] = Field(default=(), description="of a shown issue")
     language: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")], ...] = Field(

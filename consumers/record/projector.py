@@ -42,6 +42,7 @@ class Projector:
         store: what the record is made of.
         stopping: asked between two batches, also of a rebuild, which then stays unfinished.
         news: told, in the same transaction, of each batch that the feed brought; not of a rebuild.
+        beside: called before each batch, in no transaction: brings what is not in the store.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class Projector:
         store: Store,
         stopping: Callable[[], bool] = lambda: False,
         news: News = lambda connection, pairs: None,
+        beside: Callable[[], object] = lambda: None,
     ) -> None:
         self._engine, self._store, self._stopping = engine, store, stopping
-        self._refresher = Refresher(engine, store, news)
+        self._refresher, self._beside = Refresher(engine, store, news), beside
         self._feed = Feed(store.connection)
         # Entries that were read and not applied yet, and the place before them.
         self._ahead: tuple[str | None, list[Entry]] = (None, [])
@@ -101,6 +103,7 @@ class Projector:
         Raises:
             TemporaryFailure: the server cannot be used.
         """
+        self._beside()
         found = self._refresher.transaction(self._next_batch)
         if not isinstance(found, FellBehind):
             return found
@@ -158,7 +161,9 @@ class Projector:
             return behind
         if not entries:
             return None
-        ids = dict.fromkeys(c.review_id for e in entries for c in e.changes)
+        # A reply changes neither review nor analysis: `beside` brings it.
+        changes = (c for e in entries if e.kind != "reply" for c in e.changes)
+        ids = dict.fromkeys(c.review_id for c in changes)
         changed = self._refresher.refresh(connection, careful, list(ids), news=True)
         _set_place(connection, entries[-1].id)
         RECORD_LAG.set(max(0.0, time.time() - entries[-1].at.timestamp()))

@@ -43,7 +43,7 @@ _ISSUES_WITH_STATE = select(
 _LISTED = [
     reviews.c[name]
     for name in (
-        "id source business category language title text rating created_at dated analysed_at"
+        "id source business category language title text rating created_at dated excerpt analysed_at"
         " urgency emotion"
     ).split()
 ]
@@ -190,7 +190,7 @@ def _newest(
     starting = of_reviews(filters, scope, connection.dialect, few=True)
     if decided(filters):
         return rows(sorted_after, *starting)
-    if not filters.given() & {"theme", "emotion", "min_confidence"}:
+    if not filters.given() & {"theme", "topic", "emotion", "min_confidence"}:
         return rows(newest_first, *probing)
     near = Filters(business=filters.business, since=filters.since, until=filters.until)
     there = of_reviews(near, scope, connection.dialect)
@@ -234,6 +234,7 @@ def _review(row: Row[Any]) -> dict[str, Any]:
         "rating": row.rating,
         "created_at": moment(row.created_at),
         "dated": bool(row.dated),
+        "excerpt": bool(row.excerpt),
         "analysed_at": moment(row.analysed_at),
         "urgency": _urgency(row.urgency),
         "emotion": row.emotion or None,

@@ -10,7 +10,6 @@ from datetime import date, timedelta
 
 from sqlalchemy import Connection, func, select
 
-from consumers.record import schema
 from consumers.record.answers import (
     Business,
     BusinessCount,
@@ -19,7 +18,6 @@ from consumers.record.answers import (
     ThemeCount,
     ThemeDetail,
     ThemePoint,
-    Topic,
 )
 from consumers.record.conditions import moment
 from consumers.record.filters import Filters
@@ -87,46 +85,6 @@ def theme_detail(
             )
             for business, count in affected.items()
         ),
-    )
-
-
-def topics(connection: Connection, scope: Scope) -> tuple[Topic, ...]:
-    """Recurring pain points that have an issue in the scope, most issues first; at most 200.
-
-    Their names and words are taken from all businesses' reviews. Whoever may see one business only
-    gets one of its own sentences for a name, and no words.
-    """
-    row, count = schema.topics.c, func.count()
-    alone = scope.business is not None
-    own = func.min(func.coalesce(issues.c.problem, issues.c.evidence))
-    of_topic = schema.topic_issues.c.topic_id == row.id
-    of_issue = issues.c.id == schema.topic_issues.c.issue_id
-    query = (
-        select(
-            row.id,
-            row.name,
-            row.words,
-            own.label("own"),
-            count.label("amount"),
-            func.min(issues.c.day).label("first_day"),
-            func.max(issues.c.day).label("last_day"),
-        )
-        .select_from(schema.topics.join(schema.topic_issues, of_topic).join(issues, of_issue))
-        .where(scope.limits(issues.c.business))
-        .group_by(row.id, row.name, row.words)
-        .order_by(count.desc(), row.id)
-        .limit(200)
-    )
-    return tuple(
-        Topic(
-            id=found.id,
-            name=found.own if alone else found.name,
-            words=() if alone else tuple(found.words.split()),
-            issues=found.amount,
-            first_day=EPOCH + timedelta(found.first_day),
-            last_day=EPOCH + timedelta(found.last_day),
-        )
-        for found in connection.execute(query)
     )
 
 

@@ -1,4 +1,4 @@
-"""Public answers to reviews: composed of written parts, guarded, edited and approved by a person.
+"""Replies to reviews: asked for, edited and approved by people; a worker writes them.
 
 Never posted from here.
 """

@@ -1,4 +1,4 @@
-"""Replies in the record: draft -> edited -> approved -> copied, and how each business speaks.
+"""Replies in the record: asked for -> draft -> edited -> approved -> copied, and how each business speaks.
 
 Whoever changes one is named in the review's history. Nothing is ever posted: a person copies an
 approved reply to where it belongs. Every function takes the reader's Scope and an open transaction
@@ -15,13 +15,14 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from consumers.record.answers_people import Reply
 from consumers.record.queries import reply as reply_of
-from consumers.record.schema import history, replies, voices
+from consumers.record.schema import history, replies, reviews, voices
 from consumers.record.scope import Scope
 from consumers.record.stored import one
-from consumers.replies.compose import COMPOSER, TONES, NoReply, Voice, compose
-from consumers.replies.guard import Breach, breaches
 from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.replies.compose import TONES, NoReply, Voice, why_no_reply
+from shared.replies.guard import Breach, breaches
 from shared.review import Analysis, Review
+from shared.stream.replies import Draft, Replies, Request
 
 MAX_REPLY_CHARS = 4000
 # Older reviews come by an import; nobody waits for an answer to them.
@@ -29,59 +30,75 @@ FRESH_SECONDS = 30 * 86400
 State = Literal["draft", "edited", "approved", "copied"]
 
 
-def draft(connection: Connection, scope: Scope, review_id: str, now: int) -> Reply:
-    """The reply to a review, composed where there is none; one that nobody touched is composed anew.
+def ask(
+    connection: Connection, scope: Scope, replies_asked: Replies, review_id: str
+) -> Reply | None:
+    """Have a worker draft a reply; a draft that nobody touched is written anew.
+
+    Returns:
+        The reply as it is, where a person had it in hand already; None: it is being written.
 
     Raises:
         NotFound: no such review in the scope.
-        NoReply: it waits for its analysis, or is in a language that no reply is composed in.
+        NoReply: it waits for its analysis, or is in a language that no reply is written in.
+        TemporaryFailure: the server cannot be used.
     """
     scope.require("write")
     review, analysis = _review(connection, scope, review_id)
-    kept = reply_of(connection, scope, review_id)
-    if kept is not None and kept.state != "draft":
-        return kept
-    if analysis is None:
+    found = reply_of(connection, scope, review_id)
+    if found is not None and found.state != "draft":
+        return found
+    if why := why_no_reply(review):
+        raise NoReply(why)
+    request = _request(connection, review, scope.name)
+    if analysis is None or not replies_asked.ask(request):
         raise NoReply(f"review {review_id} waits for its analysis; a reply is drafted after it")
-    text = compose(review, analysis, voice_of(connection, review.business or ""))
-    if kept is None or kept.draft != text:
-        _put(connection, review_id, text, scope.name, now)
-    return _kept(connection, scope, review_id)
+    return None
 
 
-def draft_urgent(
+def ask_urgent(
+    replies_asked: Replies,
     connection: Connection,
     pairs: Iterable[tuple[Review, Analysis | None]],
     now: int | None = None,
 ) -> int:
-    """Draft replies for those of the pairs that are urgent, fresh, and have none: what the projector calls.
+    """Ask for replies to those of the pairs that are urgent, fresh, and have none: what the projector calls.
+
+    A draft that nobody touched is written anew as well: the review or its analysis changed.
 
     Returns:
-        How many were drafted; reviews that cannot have one are passed over.
+        How many were asked for; reviews that cannot have one are passed over.
     """
     now = int(time.time()) if now is None else now
-    urgent = {
-        review.id: (review, analysis)
-        for review, analysis in pairs
-        if analysis and analysis.insight and analysis.insight.urgency == "high"
-        if review.created_at.timestamp() > now - FRESH_SECONDS
-    }
-    if not urgent:
-        return 0
-    there = set(
-        connection.scalars(select(replies.c.review_id).where(replies.c.review_id.in_(urgent)))
-    )
-    drafted = 0
-    for review_id, (review, analysis) in urgent.items():
-        if review_id in there:
-            continue
-        try:
-            text = compose(review, analysis, voice_of(connection, review.business or ""))
-        except NoReply:
-            continue
-        _put(connection, review_id, text, "urgent", now)
-        drafted += 1
-    return drafted
+    analysed = {review.id: (review, found) for review, found in pairs if found}
+    known = select(replies.c.review_id, replies.c.state).where(replies.c.review_id.in_(analysed))
+    states = {row.review_id: row.state for row in connection.execute(known)}
+    asked = 0
+    for review_id, (review, analysis) in analysed.items():
+        urgent = analysis.insight is not None and analysis.insight.urgency == "high"
+        fresh = review.created_at.timestamp() > now - FRESH_SECONDS
+        state = states.get(review_id, "none" if urgent and fresh else "")
+        if state in ("none", "draft") and not why_no_reply(review):
+            asked += replies_asked.ask(_request(connection, review, "urgent"))
+    return asked
+
+
+def _request(connection: Connection, review: Review, by: str) -> Request:
+    voice = voice_of(connection, review.business or "")
+    return Request(review.id, review.version, voice.tone, voice.signature, by)
+
+
+def put_draft(connection: Connection, found: Draft, now: int) -> bool:
+    """Keep what a worker wrote; False where a person was faster, or that version is not in the record."""
+    version = select(reviews.c.version).where(reviews.c.id == found.review_id)
+    if connection.scalar(version) != found.version:
+        return False
+    known = select(replies.c.state, replies.c.draft).where(replies.c.review_id == found.review_id)
+    there = connection.execute(known).one_or_none()
+    if there is not None and (there.state != "draft" or there.draft == found.text):
+        return False
+    _put(connection, found.review_id, found.text, found.by, now, found.written_by)
+    return True
 
 
 def edit(connection: Connection, scope: Scope, review_id: str, text: str, now: int) -> Reply:
@@ -102,7 +119,7 @@ def edit(connection: Connection, scope: Scope, review_id: str, text: str, now: i
     if reply_of(connection, scope, review_id) is None:
         _put(connection, review_id, text, scope.name, now, written_by=scope.name)
     _set(connection, review_id, scope.name, now, "edited", text)
-    return _kept(connection, scope, review_id)
+    return kept(connection, scope, review_id)
 
 
 def approve(connection: Connection, scope: Scope, review_id: str, now: int) -> Reply:
@@ -114,12 +131,12 @@ def approve(connection: Connection, scope: Scope, review_id: str, now: int) -> R
         Forbidden: the scope may not write.
     """
     scope.require("write")
-    kept = _kept(connection, scope, review_id)
+    there = kept(connection, scope, review_id)
     if found := held_by(connection, scope, review_id):
         raise InvalidRequest("text: change it before it is approved: " + "; ".join(map(str, found)))
-    if kept.state not in ("approved", "copied"):
-        _set(connection, review_id, scope.name, now, "approved", kept.text)
-    return _kept(connection, scope, review_id)
+    if there.state not in ("approved", "copied"):
+        _set(connection, review_id, scope.name, now, "approved", there.text)
+    return kept(connection, scope, review_id)
 
 
 def held_by(connection: Connection, scope: Scope, review_id: str) -> list[Breach]:
@@ -130,7 +147,7 @@ def held_by(connection: Connection, scope: Scope, review_id: str) -> list[Breach
     """
     review, _ = _review(connection, scope, review_id)
     signature = voice_of(connection, review.business or "").signature
-    return breaches(_kept(connection, scope, review_id).text, review.text, signature)
+    return breaches(kept(connection, scope, review_id).text, review.text, signature)
 
 
 def mark_copied(connection: Connection, scope: Scope, review_id: str, now: int) -> Reply:
@@ -141,12 +158,12 @@ def mark_copied(connection: Connection, scope: Scope, review_id: str, now: int) 
         NotFound: there is no reply.
     """
     scope.require("write")
-    kept = _kept(connection, scope, review_id)
-    if kept.state not in ("approved", "copied"):
+    there = kept(connection, scope, review_id)
+    if there.state not in ("approved", "copied"):
         raise Conflict("approve the reply before you take it")
-    if kept.state == "approved":
-        _set(connection, review_id, scope.name, now, "copied", kept.text)
-    return _kept(connection, scope, review_id)
+    if there.state == "approved":
+        _set(connection, review_id, scope.name, now, "copied", there.text)
+    return kept(connection, scope, review_id)
 
 
 def voice_of(connection: Connection, business: str) -> Voice:
@@ -183,11 +200,16 @@ def _review(connection: Connection, scope: Scope, review_id: str) -> tuple[Revie
     return found
 
 
-def _kept(connection: Connection, scope: Scope, review_id: str) -> Reply:
-    kept = reply_of(connection, scope, review_id)
-    if kept is None:
+def kept(connection: Connection, scope: Scope, review_id: str) -> Reply:
+    """The reply to a review.
+
+    Raises:
+        NotFound: there is none in the scope.
+    """
+    found = reply_of(connection, scope, review_id)
+    if found is None:
         raise NotFound(f"no reply to review {review_id}; draft one first")
-    return kept
+    return found
 
 
 def _put(
@@ -196,7 +218,7 @@ def _put(
     text: str,
     by: str,
     now: int,
-    written_by: str = COMPOSER,
+    written_by: str,
 ) -> None:
     connection.execute(delete(replies).where(replies.c.review_id == review_id))
     row = {"review_id": review_id, "draft": text, "text": text, "state": "draft"}

@@ -67,7 +67,8 @@ def spikes(
     Raises:
         Forbidden: another business than the scope's was asked for.
     """
-    asked = _Asked(scope.narrow(business), day_number(until), days, windows)
+    alone = scope.business is not None
+    asked = _Asked(scope.narrow(business), day_number(until), days, windows, alone)
     reviews = asked.reviews(connection)
     counted = {**asked.themes(connection), **asked.topics(connection)}
     known = [key for key in sorted(counted) if key[3] in reviews]
@@ -100,6 +101,7 @@ class _Asked:
     last: int
     days: int
     windows: int
+    alone: bool
 
     def reviews(self, connection: Connection) -> dict[str, list[int]]:
         """Business -> analysed reviews by window. Those that wait can tell of nothing yet."""
@@ -122,7 +124,17 @@ class _Asked:
         row = issues.c
         linked = topic_issues.join(issues, topic_issues.c.issue_id == row.id)
         query = select(topic_issues.c.topic_id, row.business, func.count()).select_from(linked)
-        names = {i: name for i, name in connection.execute(select(topics.c.id, topics.c.name))}
+        # A topic's name is a sentence of any business's review: whoever may see one only gets its own.
+        own = func.min(func.coalesce(row.problem, row.evidence))
+        named = (
+            select(topics.c.id, topics.c.name)
+            if not self.alone
+            else select(topic_issues.c.topic_id, own)
+            .select_from(linked)
+            .where(row.business == self.business)
+            .group_by(topic_issues.c.topic_id)
+        )
+        names = {i: name for i, name in connection.execute(named)}
         return {
             ("topic", topic, names[topic], business): counts
             for (topic, business), counts in self._counts(connection, query, row).items()

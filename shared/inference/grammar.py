@@ -1,230 +1,163 @@
 """Constrained decoding for the `issues` task: every answer parses, quotes verbatim, and names a known theme.
 
-A small automaton per answer tells which tokens may come next. Literals and themes are byte strings
-to spell out; evidence is any word-aligned span of the review that overlaps no earlier evidence;
-problem and action are free until the line ends. It works on the bytes of byte-level BPE
-vocabularies (GPT-2 family: SmolLM2, phi-2, ...), so a token may end inside a character. Cf. Willard
-& Louf 2023, https://arxiv.org/abs/2307.09702, which this specialises. It does not know models; it
-sees token ids only.
+llguidance (https://github.com/guidance-ai/llguidance) turns the Lark text that servers get, too,
+into masks over the vocabulary, for a whole batch in parallel and outside of Python. Here each quote
+has a grammar of its own, over what earlier ones left of the review, so that evidence never
+overlaps. Cost: benchmarks/grammar.py. It does not know models; it sees token ids only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from shared.errors import ModelUnavailable
+from shared.inference.issue_lark import (
+    AFTER_QUOTE,
+    FIRST,
+    LATER,
+    MIN_EVIDENCE,
+    NONE,
+    quotable,
+    quote,
+    shortest_quote,
+)
 from shared.inference.prompts import MAX_ISSUES
-from shared.review import THEMES
-
-MIN_EVIDENCE, MAX_EVIDENCE = 12, 220  # bytes
-MAX_FREE_TOKENS = 48
-MIN_FREE_TOKENS = 3
 
 
 class Vocabulary:
-    """Bytes of every token of a byte-level BPE tokenizer, and which tokens free text may use."""
+    """A tokenizer as llguidance reads it, made once a model (half a second).
 
-    def __init__(self, tokenizer: Any, size: int) -> None:
-        decoder = _byte_decoder()
-        pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-        special = set(tokenizer.all_special_ids)
-        self.bytes: list[bytes] = []
-        for number, piece in enumerate(pieces):
-            ok = number not in special and piece is not None and all(c in decoder for c in piece)
-            self.bytes.append(bytes(decoder[c] for c in piece) if ok else b"")
-        self.ids = {piece: i for i, piece in reversed(list(enumerate(self.bytes))) if piece}
-        if b"\n" not in self.ids or b" the" not in self.ids:
+    Args:
+        tokenizer: any fast one: byte-level BPE (phi-2, SmolLM2), SentencePiece (Mistral), ...
+        size: the model's vocabulary, which may be larger than the tokenizer's.
+        ends: ids that end an answer.
+
+    Raises:
+        ModelUnavailable: it is not a fast tokenizer.
+    """
+
+    def __init__(self, tokenizer: Any, size: int, ends: Collection[int]) -> None:
+        import llguidance
+        import llguidance.hf
+
+        try:
+            self._words = llguidance.hf.from_tokenizer(
+                tokenizer, n_vocab=max(size, len(tokenizer)), eos_token=sorted(ends)
+            )
+        except ValueError as error:
             raise ModelUnavailable(
-                "constrained decoding needs a byte-level BPE tokenizer (GPT-2 family)"
-            )
-        self.longest = max(map(len, self.bytes))
-        self.newline, self.eos = self.ids[b"\n"], int(tokenizer.eos_token_id)
-        # Free text: any printable piece; a line ends with the one newline token, never inside
-        # another.
-        self.free = np.zeros(size, dtype=bool)
-        for number, piece in enumerate(self.bytes):
-            self.free[number] = (
-                bool(piece) and b"<" not in piece and not any(byte < 32 for byte in piece)
-            )
-        # After "problem:" comes a space and a word, as in every example that was learned.
-        self.first = np.zeros(size, dtype=bool)
-        for number in np.flatnonzero(self.free).tolist():
-            self.first[number] = (
-                self.bytes[number][:1] == b" " and self.bytes[number][1:2].isalnum()
-            )
+                f"constrained decoding needs a fast tokenizer: {error}"
+            ) from error
+        self._executor = llguidance.LLExecutor()
+        self._compilers = ThreadPoolExecutor(thread_name_prefix="grammar")
+        self._unspelt = self._bytes_without_token()
+        self.first, self.later = self.matcher(FIRST), self.matcher(LATER)
+        self.after_quote = self.matcher(AFTER_QUOTE)
 
+    def matcher(self, grammar: str) -> Any:
+        """A matcher of that grammar, at its beginning; other threads run meanwhile."""
+        from llguidance import LLMatcher
 
-def _byte_decoder() -> dict[str, int]:
-    """GPT-2's reversible map from printable characters to bytes (Radford et al. 2019, encoder.py)."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    out = {chr(b): b for b in plain}
-    extra = [b for b in range(256) if b not in plain]
-    return out | {chr(256 + i): b for i, b in enumerate(extra)}
+        made = LLMatcher(self._words, grammar)
+        if made.is_error():
+            raise ValueError(f"{made.get_error()} in {grammar[:300]}")
+        return made
+
+    def _bytes_without_token(self) -> frozenset[int]:
+        """SmolLM2 has no token for some bytes of characters that Unicode has not assigned."""
+        spelt = {
+            said[0] for i in range(self._words.vocab_size) if len(said := self._bytes([i])) == 1
+        }
+        return frozenset(range(256)) - spelt
+
+    def pieces(self, text: str) -> list[str]:
+        """The text without the characters that no tokens spell: parts that can be quoted."""
+        if not self._unspelt.isdisjoint(text.encode()):
+            text = "".join(c if self._unspelt.isdisjoint(c.encode()) else "\0" for c in text)
+        return text.split("\0")
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """What the tokens say, byte for byte."""
+        return self._bytes(tokens).decode(errors="replace")
+
+    def _bytes(self, tokens: Sequence[int]) -> bytes:
+        said: bytes = self._words.decode_bytes(list(tokens))
+        return said
+
+    def masks(self, grammars: Sequence[IssueGrammar]) -> np.ndarray:
+        """Which tokens may come next in each answer, none of which is done: bool [rows, vocabulary]."""
+        from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask_par
+
+        list(self._compilers.map(IssueGrammar.compile, [one for one in grammars if one.due]))
+        bits = allocate_token_bitmask(len(grammars), self._words.vocab_size)
+        rows = [(grammar.matcher, row) for row, grammar in enumerate(grammars)]
+        fill_next_token_bitmask_par(self._executor, rows, bits)
+        # Bit j of word i tells of token 32 i + j.
+        flat: np.ndarray = np.unpackbits(bits.view(np.uint8), axis=1, bitorder="little")
+        return flat.view(bool)
 
 
 class IssueGrammar:
-    """The automaton of one answer over one fenced review. Call `allowed`, choose, `advance`, until `done`.
+    """What one answer over one fenced review may say: `Vocabulary.masks`, choose, `advance`, until `done`.
 
-    `allowed()` returns the ids that may come next (int64 array), or None where free text goes on by
-    `mask`.
+    An answer is followed part by part (issue_lark.py), because only quotes have a grammar of their
+    own, which takes milliseconds to compile.
+
+    Attributes:
+        matcher: of the part that is being written.
+        due: it must be compiled yet.
+        done: nothing may follow, so no end token needs to be asked for.
+        whole: how many of the tokens so far make whole issues.
     """
 
     def __init__(self, vocabulary: Vocabulary, fenced_review: str) -> None:
-        self._v = vocabulary
-        self._text = fenced_review.encode()
-        self._starts = _word_starts(self._text)
-        self._taken: list[tuple[int, int]] = []
-        self._blocks = 0
-        self.done = False
-        self._choose(
-            [(b"none", "end"), (b"evidence:", "span")] if self._starts else [(b"none", "end")]
-        )
-
-    def _choose(self, options: Sequence[tuple[bytes, str]], eos: bool = False) -> None:
-        self._state, self._options, self._eos_ok = "choice", list(options), eos
-
-    def allowed(self) -> np.ndarray | None:
-        """Ids that may come next, or None: any of `mask`, and the newline once `may_end_line`."""
-        if self._state == "choice":
-            out = self._prefixes(rest for rest, _ in self._options)
-            return np.array([*out, self._v.eos] if self._eos_ok else out, dtype=np.int64)
-        if self._state == "span":
-            return np.array(self._span_tokens(), dtype=np.int64)
-        if self._state == "free":
-            return (
-                np.array([self._v.newline], dtype=np.int64)
-                if self._used >= MAX_FREE_TOKENS
-                else None
-            )
-        return np.array([self._v.eos], dtype=np.int64)
-
-    @property
-    def mask(self) -> np.ndarray:
-        """In free text: bool per token, whether it may come next."""
-        return self._v.free if self._used else self._v.first
-
-    @property
-    def may_end_line(self) -> bool:
-        """In free text: whether the newline is allowed besides `mask`."""
-        return self._state == "free" and self._used >= MIN_FREE_TOKENS
+        self._vocabulary, self._issues = vocabulary, 0
+        self._pieces = vocabulary.pieces(fenced_review)
+        self._shortest = shortest_quote(self._pieces)
+        self._written: list[int] = []
+        self._length = self.whole = 0
+        self.due = self.done = False
+        can = quotable(self._pieces, self._shortest)
+        self.matcher = vocabulary.first.deep_copy() if can else vocabulary.matcher(NONE)
+        self._then: Callable[[str], None] = self._at_quote
 
     def advance(self, token: int) -> None:
-        """Take the chosen token, which must be an allowed one."""
-        if token == self._v.eos:
-            self.done = True
-        elif self._state == "choice":
-            piece = self._v.bytes[token]
-            self._options = [
-                (rest[len(piece) :], after)
-                for rest, after in self._options
-                if rest.startswith(piece)
-            ]
-            self._eos_ok = False
-            if len(self._options) == 1 and not self._options[0][0]:
-                self._enter(self._options[0][1])
-        elif self._state == "span":
-            self._advance_span(token)
-        elif token == self._v.newline:
-            self._after_line()
-        else:
-            self._used += 1
+        """Take the chosen token, which must be an allowed one and no end token."""
+        self.matcher.consume_token(token)
+        self._written.append(token)
+        self._length += 1
+        if self.matcher.is_stopped():
+            said, self._written = self._vocabulary.text(self._written), []
+            self._then(said)
 
-    def _enter(self, state: str) -> None:
-        self._state = state
-        if state == "span":
-            free = [s for s in self._starts if not any(a <= s < b for a, b in self._taken)]
-            self._ends: list[tuple[int, int]] = [
-                (s, s) for s in free
-            ]  # (start, end) of each live candidate
-            self._lead = b" "
-        elif state in ("problem", "action"):
-            self._line, self._used, self._state = state, 0, "free"
-        elif state == "end":
-            self._state = "end"
+    def compile(self) -> None:
+        """Make the matcher of a quote: 1 to 10 ms, by the review's length, in any thread."""
+        self.matcher = self._vocabulary.matcher(quote(self._pieces, self._shortest))
+        self.due = False
 
-    def _after_line(self) -> None:
-        if self._line == "problem":
-            self._choose([(b"action:", "action")])
+    def _at_quote(self, said: str) -> None:
+        if said == "none":
+            self.done, self.whole = True, self._length
             return
-        self._blocks += 1
-        more = self._blocks < MAX_ISSUES and any(
-            not any(a <= s < b for a, b in self._taken) for s in self._starts
-        )
-        self._choose([(b"evidence:", "span")] if more else [], eos=True)
+        self.due, self._then = True, self._after_quote
 
-    def _prefixes(self, strings: Any) -> list[int]:
-        out: set[int] = set()
-        for rest in strings:
-            for length in range(1, min(len(rest), self._v.longest) + 1):
-                token = self._v.ids.get(rest[:length])
-                if token is not None:
-                    out.add(token)
-        return sorted(out)
+    def _after_quote(self, said: str) -> None:
+        self._take(said[1:-1])
+        self.matcher, self._then = self._vocabulary.after_quote.deep_copy(), self._after_issue
 
-    def _limit(self, start: int) -> int:
-        later = [a for a, _ in self._taken if a >= start]
-        return min([len(self._text), start + MAX_EVIDENCE, *later])
+    def _after_issue(self, _said: str) -> None:
+        self._issues, self.whole, self._shortest = self._issues + 1, self._length, MIN_EVIDENCE
+        self.done = self._issues == MAX_ISSUES or not quotable(self._pieces)
+        self.matcher, self._then = self._vocabulary.later.deep_copy(), self._at_quote
 
-    def _span_tokens(self) -> list[int]:
-        fresh = self._ends[0][0] == self._ends[0][1]
-        window = self._v.longest
-        if fresh:  # the label is followed by a space, which the review may not have at that place
-            return self._prefixes_skip_space(
-                [
-                    self._lead + self._text[s : min(s + window, self._limit(s))]
-                    for s, _ in self._ends
-                ]
-            )
-        out = set(
-            self._prefixes(self._text[e : min(e + window, self._limit(s))] for s, e in self._ends)
-        )
-        if any(self._may_stop(s, e) for s, e in self._ends) or not out:
-            out.add(self._v.newline)
-        return sorted(out)
-
-    def _prefixes_skip_space(self, strings: list[bytes]) -> list[int]:
-        space, found = self._v.ids.get(b" "), self._prefixes(strings)
-        # The space alone only where no token joins it to what follows: a script that the vocabulary
-        # spells byte by byte.
-        return [t for t in found if t != space] or found
-
-    def _may_stop(self, start: int, end: int) -> bool:
-        return end - start >= min(MIN_EVIDENCE, len(self._text)) and _boundary(self._text, end)
-
-    def _advance_span(self, token: int) -> None:
-        if token == self._v.newline:
-            best = next((p for p in self._ends if self._may_stop(*p)), self._ends[0])
-            self._taken.append(best)
-            self._choose([(f"theme: {theme}\nproblem:".encode(), "problem") for theme in THEMES])
-            return
-        piece = self._v.bytes[token]
-        if self._ends[0][0] == self._ends[0][1]:
-            word, self._lead = piece[len(self._lead) :], b""
-            self._ends = [
-                (s, s + len(word)) for s, _ in self._ends if self._text.startswith(word, s)
-            ]
-        else:
-            self._ends = [
-                (s, e + len(piece)) for s, e in self._ends if self._text.startswith(piece, e)
-            ]
-
-
-def _wordish(byte: int) -> bool:
-    return byte >= 128 or chr(byte).isalnum()
-
-
-def _boundary(text: bytes, at: int) -> bool:
-    return at >= len(text) or not _wordish(text[at]) or not _wordish(text[at - 1])
-
-
-def _word_starts(text: bytes) -> list[int]:
-    """Byte offsets where a word begins, far enough from the end for a shortest piece of evidence."""
-    last = max(1, len(text) - MIN_EVIDENCE)
-    return [
-        i
-        for i in range(min(last, len(text)))
-        if text[i] != 32 and (i == 0 or not _wordish(text[i - 1])) and _wordish(text[i])
-    ]
+    def _take(self, quoted: str) -> None:
+        """Cut the quote out of the piece that has it; what is left beside it may be quoted yet."""
+        for i, piece in enumerate(self._pieces):
+            before, found, after = piece.partition(quoted)
+            if found:
+                self._pieces[i : i + 1] = [before, after]
+                return

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from shared.review import THEMES, Issue, Review
 
 MAX_ISSUES = 3
-# Characters of a review that the writer sees; longer ones keep head and tail, where openings and
-# verdicts stand.
+# Characters of a review that a writer sees at once. In process, longer ones are read in parts for
+# `issues` (parts.py); elsewhere they keep head and tail, where openings and verdicts stand.
 SEEN_CHARS = 2400
 
 _FENCED = str.maketrans(
@@ -75,14 +75,14 @@ def fence(text: str) -> str:
     return text.translate(_FENCED)
 
 
-def shorten(text: str) -> str:
-    """At most SEEN_CHARS characters, head and tail, cut at spaces.
+def shorten(text: str, most: int = SEEN_CHARS) -> str:
+    """About `most` characters, head and tail, cut at spaces.
 
     A head/tail cut leaves every quote verbatim.
     """
-    if len(text) <= SEEN_CHARS:
+    if len(text) <= most:
         return text
-    head, tail = text[: SEEN_CHARS * 2 // 3], text[-SEEN_CHARS // 3 :]
+    head, tail = text[: most * 2 // 3], text[-most // 3 :]
     return head.rsplit(" ", 1)[0] + " [...] " + tail.split(" ", 1)[-1]
 
 

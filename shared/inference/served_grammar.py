@@ -1,8 +1,7 @@
 """The grammar of a whole `issues` answer as servers read it: Lark (vLLM's guidance) and GBNF (llama-server, SGLang, xgrammar).
 
-Both say the same: "none", or up to three blocks of four lines, whose evidence is a run of words of
-the review and whose theme is a known one. A dialect says under which name a server takes which
-text. It does not know models or HTTP.
+The Lark text is the one that is obeyed in process, too (issue_lark.py); GBNF says the same. A
+dialect says under which name a server takes which text. It does not know models or HTTP.
 """
 
 from __future__ import annotations
@@ -13,14 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shared.inference.grammar import MAX_EVIDENCE, MIN_EVIDENCE
+from shared.inference.issue_lark import MAX_LINE, MIN_EVIDENCE, MIN_LINE, answer
 from shared.inference.prompts import MAX_ISSUES
 from shared.review import THEMES
 
 Body = dict[str, Any]
 # What `shorten` puts where it cuts: no quote may run across it.
 _CUT = " [...] "
-_LONGEST_LINE = 240
 # A word, or one sign, with the blanks before it; quotes begin and end between two of them.
 _UNIT = re.compile(r"\s*(?:\w+|[^\w\s])")
 
@@ -42,25 +40,8 @@ class Dialect:
     body: Callable[[str], Body]
 
 
-def lark(fenced: str) -> str:
-    """The answer's grammar for llguidance; where nothing can be quoted, only "none"."""
-    pieces = [piece for piece in fenced.split(_CUT) if _starts(_units(piece))]
-    if not pieces:
-        return 'start: "none"\n'
-    blocks = "block" + " (block" * (MAX_ISSUES - 1) + ")?" * (MAX_ISSUES - 1)
-    spans = [
-        f'SPAN{i}: %regex {{"substring_words": {json.dumps(p)}}}' for i, p in enumerate(pieces)
-    ]
-    either = " | ".join(f"SPAN{i}" for i in range(len(pieces)))
-    lines = [
-        f'start: "none" | {blocks}',
-        r'block: "evidence: " QUOTE "\ntheme: " THEME "\nproblem: " LINE "\naction: " LINE "\n"',
-        *spans,
-        rf"QUOTE: ({either}) & /[0-9A-Za-z\u{{80}}-\u{{10FFFF}}](?s:.){{{MIN_EVIDENCE - 1},{MAX_EVIDENCE - 1}}}/",
-        "THEME: " + " | ".join(f'"{theme}"' for theme in THEMES),
-        rf"LINE: /[^ \n<\x00-\x1f][^\n<\x00-\x1f]{{5,{_LONGEST_LINE - 1}}}/",
-    ]
-    return "\n".join(lines) + "\n"
+def _lark(fenced: str) -> str:
+    return answer(fenced.split(_CUT))
 
 
 def gbnf(fenced: str) -> str:
@@ -86,7 +67,7 @@ def gbnf(fenced: str) -> str:
         "quote ::= " + " | ".join(quotes),
         *tails,
         "theme ::= " + " | ".join(f'"{theme}"' for theme in THEMES),
-        rf"line ::= [^ \n<] [^\n<]{{5,{_LONGEST_LINE - 1}}}",
+        rf"line ::= [^ \n<] [^\n<]{{{MIN_LINE - 1},{MAX_LINE - 1}}}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -124,9 +105,9 @@ def _gbnf_word(word: str) -> str:
 
 # In the order in which they are asked for. vllm-guided: versions before 0.12.
 DIALECTS = (
-    Dialect("vllm-lark", lark, _lark_word, lambda text: {"structured_outputs": {"grammar": text}}),
+    Dialect("vllm-lark", _lark, _lark_word, lambda text: {"structured_outputs": {"grammar": text}}),
     Dialect("vllm-gbnf", gbnf, _gbnf_word, lambda text: {"structured_outputs": {"grammar": text}}),
-    Dialect("vllm-guided", lark, _lark_word, lambda text: {"guided_grammar": text}),
+    Dialect("vllm-guided", _lark, _lark_word, lambda text: {"guided_grammar": text}),
     Dialect("llama", gbnf, _gbnf_word, lambda text: {"grammar": text}),
     Dialect("sglang", gbnf, _gbnf_word, lambda text: {"ebnf": text}),
 )

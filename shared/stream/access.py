@@ -72,6 +72,7 @@ _STORE = (
     Grant("set get del exists", _keys("%W~", "b:r:* b:a:*") + " " + _keys("~", f"b:v:* {HEADS}")),
     Grant("sadd srem scard exists", _keys("%W~", _INDEX)),
     Grant("hincrby hdel hget", _keys("~", "b:sizes b:stats")),
+    Grant("hdel", _keys("%W~", "b:replies b:drafts")),
 )
 _READ = (
     "get mget getrange strlen exists type ttl hget hmget hgetall hkeys hexists hlen hscan scard sscan "
@@ -80,8 +81,28 @@ _READ = (
 )
 
 _FOLLOW = "exists xrange xrevrange xread xlen xinfo|stream xinfo|groups"
+# To ask for a reply, and to take what was written (replies.py); drafts are no review's text.
+_ASK = (
+    Grant("getrange", _keys("%R~", "b:r:* b:a:*")),
+    Grant("hget hmget hset hdel hgetall hlen hexists", _keys("~", "b:replies b:drafts")),
+    Grant("hmget hget hset del", _keys("~", "rq:job:*")),
+    Grant("llen rpush", _keys("~", f"rq:queue:{LIVE} b:wake:{LIVE}")),
+    Grant("zrem", _keys("%W~", f"rq:failed:{LIVE}")),
+    Grant("sadd", _keys("%W~", "rq:queues")),
+)
 # What every script appends to the feed (lua.py: TELL).
 _TELL = (Grant("xadd", "%W~b:feed"), Grant("get", "%R~b:feed:most"))
+
+# To put dead letters back or drop them, whole (recovery.py): a right short of what a script does would
+# stop it halfway. Not those of `training`, whose plans name teachers.
+_SETTLE = (
+    Grant("zrem", _keys("%W~", f"rq:failed:{LIVE} rq:failed:{BACKFILL}")),
+    Grant("hset hdel del", _keys("~", "rq:job:* rq:results:*")),
+    Grant(
+        "llen rpush",
+        _keys("~", f"rq:queue:{LIVE} rq:queue:{BACKFILL} b:wake:{LIVE} b:wake:{BACKFILL}"),
+    ),
+)
 
 ROLES: dict[str, tuple[Grant, ...]] = {
     # Webhook, backfill, poll: store, replace and delete reviews, enqueue. Reads no text, takes no job.
@@ -106,6 +127,7 @@ ROLES: dict[str, tuple[Grant, ...]] = {
     "worker": (
         Grant(_SESSION),
         *_work(LIVE, BACKFILL),
+        *_ASK,
         *_STORE,
         Grant("get getrange exists", _keys("%R~", "b:r:* b:a:*")),
         Grant("hkeys hgetall", _keys("%R~", "b:sizes b:stats")),
@@ -120,12 +142,14 @@ ROLES: dict[str, tuple[Grant, ...]] = {
     # status, show, insights, export: all is to be read, nothing written.
     "reader": (Grant(f"{_SESSION} {_READ}", "%R~*"),),
     # `beyond record`, `feed --group` and `dashboard`: as reader; and where they are in the feed, and
-    # what people say of issues.
+    # what people say of issues and replies; dead letters put back or dropped.
     "record": (
         Grant(f"{_SESSION} {_READ}", "%R~*"),
         Grant("xreadgroup xack xautoclaim xgroup|create xgroup|setid xinfo|groups", "~b:feed"),
         Grant("set", "%W~b:feed:most"),
         Grant("hset hdel hgetall", _keys("~", "b:verdicts")),
+        *_ASK,
+        *_SETTLE,
     ),
     # sample, schedule and the worker of the queue `training`: reads reviews, writes none.
     "trainer": (

@@ -1,6 +1,7 @@
 """The feed: a stream on the server with an entry for each change, in order; for whoever follows what happens.
 
     kind  put, save, delete: `changes` says which reviews, in which version (of what is gone: `delete`)
+          reply: a draft of a reply was written (replies.py); the review and its analysis are as before
           dead: a job became a dead letter, with its queue and reason (recovery.dead_letters has more)
 
 The scripts append to it in the same step that makes the change (lua.py), so nothing is told that
@@ -31,7 +32,7 @@ _MOST = "b:feed:most"
 START = "0-0"
 _VERSION_BYTES = 6
 
-Kind = Literal["put", "save", "delete", "dead"]
+Kind = Literal["put", "save", "delete", "reply", "dead"]
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,14 @@ local function tell_reviews(kind, ids, versions)
 end
 """
 
+# forget_reply: neither a request for a reply nor a draft outlives the text that it answers.
+FORGET_REPLY = """
+local function forget_reply(id)
+  redis.call('HDEL', 'b:replies', id)
+  redis.call('HDEL', 'b:drafts', id)
+end
+"""
+
 # bury: a job becomes a dead letter with its reason. They never run out by themselves: the score is
 # a moment a century on, in the order of failing.
 BURY = (

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 LIVE, BACKFILL, TRAINING = "live", "backfill", "training"
 ANALYSE = "workers.pipeline.analyse"  # a name, not an import: producers know no worker code
+REPLY = "workers.replies.reply"
 TRAIN = "trainer.schedule.train"
 # What a worker of a queue may run; a job that names anything else is failed, never imported.
-ALLOWED = {LIVE: ANALYSE, BACKFILL: ANALYSE, TRAINING: TRAIN}
+ALLOWED = {LIVE: (ANALYSE, REPLY), BACKFILL: (ANALYSE,), TRAINING: (TRAIN,)}
 MAX_RETRIES = 3
 
 

@@ -6,7 +6,7 @@ It knows keys and nothing of Python objects.
 from __future__ import annotations
 
 from shared.stream.days import INDEX
-from shared.stream.lua import ENQUEUE, TELL
+from shared.stream.lua import ENQUEUE, FORGET_REPLY, TELL
 
 # ARGV: most waiting reviews, reviews per backfill job, queue, job's name, number of reviews, then
 # per review (id, version, blob), then the job's fields. Returns an outcome each, or "overloaded".
@@ -14,6 +14,7 @@ PUT = (
     INDEX
     + ENQUEUE
     + TELL
+    + FORGET_REPLY
     + """
 local queue, name, count = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local HEAD, WIDTH = 5, 3  -- reviews begin after HEAD values and have WIDTH values each
@@ -38,6 +39,7 @@ for i = 1, count do
     else forget(id, head_of(id)) end
     redis.call('SET', 'b:r:' .. id, blob)
     if redis.call('DEL', 'b:a:' .. id) == 1 then redis.call('HINCRBY', 'b:stats', 'analysed', -1) end
+    if out[i] == 'updated' then forget_reply(id) end
     index(id, blob)
   end
 end
@@ -90,6 +92,7 @@ return #ids
 DELETE = (
     INDEX
     + TELL
+    + FORGET_REPLY
     + """
 local ids, versions = {}, {}
 for i = 1, #ARGV do
@@ -100,6 +103,7 @@ for i = 1, #ARGV do
     redis.call('HINCRBY', 'b:stats', 'stored', -1)
     ids[#ids + 1], versions[#versions + 1] = ARGV[i], head:sub(1, 6)
   end
+  forget_reply(ARGV[i])
   if redis.call('DEL', 'b:a:' .. ARGV[i]) == 1 then redis.call('HINCRBY', 'b:stats', 'analysed', -1) end
 end
 tell_reviews('delete', ids, versions)

@@ -35,11 +35,15 @@ class QueueStatus:
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """A worker that has beaten lately: `state` is idle, busy, ..., `host` is HOST:PID."""
+    """A worker that has beaten lately: `state` is idle, busy, ..., `host` is HOST:PID.
+
+    `precision`: what its language model computes in (nf4, bfloat16, float32); "" where it has none.
+    """
 
     name: str
     state: str
     host: str
+    precision: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def status(connection: redis.Redis, queues: Sequence[str]) -> Status:
     pipe.info("persistence")
     # One command for all workers; BY a constant: no order, no lookups for it. SORT_RO: a server
     # whose disk is full refuses SORT as a write, and status must say then what is wrong.
-    facts = ("#", "*->state", "*->hostname", "*->pid")
+    facts = ("#", "*->state", "*->hostname", "*->pid", "*->precision")
     wanted = [word for fact in facts for word in ("GET", fact)]
     pipe.execute_command("SORT_RO", "rq:workers", "BY", "nosort", *wanted)
     for queue in queues:
@@ -102,14 +106,14 @@ def _queue(found: Sequence[Any]) -> QueueStatus:
 
 
 def _workers(found: Sequence[bytes | None]) -> list[WorkerStatus]:
-    """From four values a worker; one whose hash has run out has no host and is gone."""
+    """From five values a worker; one whose hash has run out has no host and is gone."""
     out = []
-    for key, state, host, pid in zip(*[iter(found)] * 4, strict=True):
+    for key, state, host, pid, precision in zip(*[iter(found)] * 5, strict=True):
         if key is not None and host is not None:
             name = key.decode().removeprefix("rq:worker:")
-            out.append(
-                WorkerStatus(name, (state or b"?").decode(), f"{host.decode()}:{int(pid or 0)}")
-            )
+            where = f"{host.decode()}:{int(pid or 0)}"
+            told = (state or b"?").decode(), where, (precision or b"").decode()
+            out.append(WorkerStatus(name, *told))
     return sorted(out, key=lambda worker: worker.host)
 
 

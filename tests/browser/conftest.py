@@ -15,16 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from consumers.dashboard.tokens import create_token
 from consumers.record.database import open_database, writing
 from consumers.record.project import apply
+from consumers.record.schema import issue_state, issues, replies, reviews
+from consumers.record.scope import owner_scope
+from consumers.record.stored import one
 from shared.settings import Settings
 from shared.stream import broker
+from shared.stream.replies import Replies
+from shared.stream.store import Store
 from tests.browser.hostile import hostile
 from tests.conftest import CACHE, ROOT
 from tests.consumers.record.filled import filled
+from tests.consumers.replies.desk import Desk
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # It talks to nobody but the dashboard.
@@ -51,6 +57,11 @@ class House:
         with writing(self.engine) as connection:
             name = f"{role.capitalize()} Ana"
             return create_token(connection, name, role, business, time.time())[1]  # type: ignore[arg-type]
+
+    def desk(self) -> Desk:
+        """Writes the replies that were asked for when the test says so."""
+        server = broker.connect(self.settings)
+        return Desk(self.engine, Store(server), Replies(server))
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +174,23 @@ def violations(page: Any) -> list[str]:
         f"{v['id']} ({v['impact']}): {v['nodes'][0]['target']} {v['nodes'][0]['html'][:160]}"
         for v in found["violations"]
     ]
+
+
+@pytest.fixture
+def an_issue(house):
+    """(issue id, review id) of a shown issue that nobody has touched, of an English review without reply."""
+    touched = select(issue_state.c.issue_id)
+    query = select(issues.c.id, issues.c.review_id).join(
+        reviews, reviews.c.id == issues.c.review_id
+    )
+    fresh = query.where(
+        issues.c.shown == 1,
+        issues.c.id.not_in(touched),
+        issues.c.review_id.not_in(select(replies.c.review_id)),
+        reviews.c.language == "en",
+    )
+    with house.engine.connect() as connection:
+        found = connection.execute(fresh.order_by(issues.c.id)).first()
+        pair = one(connection, owner_scope(), found.review_id)
+    house.desk().has(pair)  # a reply is written of what is stored
+    return found

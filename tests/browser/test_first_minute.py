@@ -18,7 +18,9 @@ NEXT = {
     "/themes": "Choose a longer period",
     "/themes/staff": "Choose a longer period",
     "/compare": "Nothing to compare",
-    "/pipeline": "beyond work",
+    "/pipeline": "beyond train",
+    "/voices": "No business yet",
+    "/tokens": "yours",
 }
 
 

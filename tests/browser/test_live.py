@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import select
 
-from consumers.record.schema import progress
+from consumers.record.schema import progress, reviews
 from shared.review import Review
 from shared.stream.broker import connect, server_url
 from shared.stream.launch import rq_command
@@ -19,10 +19,13 @@ from shared.stream.recovery import dead_letters
 from shared.stream.store import Store
 from tests.conftest import CACHE, ROOT, wait_until
 
+RECORD = [sys.executable, "-m", "beyond", "record"]
+WORKER = ["tests.fakes.FakeWorker" if "BatchWorker" in p else p for p in rq_command()]
+
 
 @pytest.fixture
-def stream(house):
-    """A projector and a worker with fake models, as processes of their own; gives the store."""
+def started(house):
+    """Starts commands over the house, and ends them."""
     environment = {
         **os.environ,
         "BEYOND_HOME": str(house.settings.home),
@@ -31,14 +34,20 @@ def stream(house):
         "BEYOND_LEASE_SECONDS": "2",
         "RQ_REDIS_URL": server_url(house.settings),
     }
-    worker = ["tests.fakes.FakeWorker" if "BatchWorker" in p else p for p in rq_command()]
-    commands = [[sys.executable, "-m", "beyond", "record"], worker]
-    running = [subprocess.Popen(c, env=environment, cwd=ROOT) for c in commands]
-    yield Store(connect(house.settings))
+    running: list[subprocess.Popen[bytes]] = []
+    yield lambda command: running.append(subprocess.Popen(command, env=environment, cwd=ROOT))
     for process in running:
         process.terminate()
     for process in running:
         process.wait(20)
+
+
+@pytest.fixture
+def stream(house, started):
+    """A projector and a worker with fake models, as processes of their own; gives the store."""
+    for command in (RECORD, WORKER):
+        started(command)
+    return Store(connect(house.settings))
 
 
 def arriving(text: str, name: str) -> Review:
@@ -76,6 +85,31 @@ def test_a_result_arrives_without_a_reload(open_page, house, stream):
     stream.put([arriving("Another one, meanwhile.", "two")], LIVE)
     page.get_by_role("status").filter(has_text="Reload the page").wait_for(timeout=60_000)
     assert page.locator("input[name=id]").first.is_checked()
+
+
+def test_the_page_of_a_review_that_waits_fills_itself_when_its_analysis_comes(
+    open_page, house, started
+):
+    started(RECORD)
+    store, waiting = Store(connect(house.settings)), arriving("The lift was stuck.", "waits")
+    store.put([waiting], LIVE)
+
+    def stored() -> bool:
+        with house.engine.connect() as connection:
+            query = select(reviews.c.id).where(reviews.c.id == waiting.id)
+            return connection.scalar(query) is not None
+
+    assert wait_until(stored, 120)
+    page = open_page(f"/reviews/{waiting.id}")
+    page.get_by_text("waits for its analysis").wait_for()
+    page.locator("html[data-listening]").wait_for(state="attached")
+    page.evaluate("window.stayed = true")
+    started(WORKER)
+    page.get_by_role("region", name="How it feels").get_by_text("Anger").first.wait_for(
+        timeout=120_000
+    )
+    page.get_by_role("status").filter(has_text="A new result has arrived.").wait_for()
+    assert page.evaluate("window.stayed")
 
 
 def test_a_dead_letter_is_shown_retried_and_dropped(open_page, house, stream):

@@ -25,6 +25,9 @@ PAGES = {
     "compare": "/compare",
     "compare nothing": "/compare?left_since=2001-01-01&left_until=2001-01-02&right_since=2001-01-01&right_until=2001-01-02",
     "pipeline": "/pipeline",
+    "voices": "/voices",
+    "voice": "/voices/one?business=Hotel+Linde",
+    "tokens": "/tokens",
     "not found": "/reviews/nothing-here",
 }
 
@@ -65,7 +68,7 @@ def test_the_sign_in_page_is_accessible(open_page):
 
 def test_the_navigation_leads_to_every_page(open_page, house):
     page = open_page("/")
-    for name in ("Reviews", "Themes", "Compare", "Pipeline", "Overview"):
+    for name in ("Reviews", "Themes", "Compare", "Voices", "Pipeline", "Tokens", "Overview"):
         page.get_by_role("navigation", name="Pages").get_by_role("link", name=name).click()
         current = page.get_by_role("navigation", name="Pages").locator("[aria-current=page]")
         current.filter(has_text=name).wait_for()

@@ -39,6 +39,19 @@ def test_the_filtered_list_is_taken_along_in_three_forms(open_page, house):
     assert own and {line["business"] for line in own} == {"Café Zoë & Söhne"}
 
 
+def test_ticked_reviews_are_taken_along_alone(open_page):
+    page = open_page("/reviews?theme=staff")
+    boxes = page.locator("input[name=id]")
+    ids = {boxes.nth(n).get_attribute("value") for n in (0, 2)}
+    for n in (0, 2):
+        boxes.nth(n).check()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Export ticked").click()
+    with open(waiting.value.path(), encoding="utf-8", newline="") as file:
+        assert {row["id"] for row in csv.DictReader(file)} == ids
+    assert page.url.endswith("/reviews?theme=staff") and boxes.nth(2).is_checked()
+
+
 @pytest.fixture
 def risen(house):
     """A fortnight of quiet weeks, then a week in which every review of a new business speaks of billing."""
@@ -118,6 +131,8 @@ def test_an_alert_waits_on_the_overview_until_it_was_seen(open_page, house, rise
     assert reader.get_by_role("button", name="Seen").count() == 0
     other = open_page("/", token=house.token("read", "Hotel Linde"))
     assert other.get_by_role("region", name="Alerts").count() == 0
+    nothing = open_page("/?business=Risen&period=2001-01-01..2001-01-31")
+    nothing.get_by_role("region", name="Alerts").wait_for()
     page = open_page("/?business=Risen")
     assert violations(page) == []
     page.get_by_role("button", name="Seen").click()

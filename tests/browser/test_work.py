@@ -8,32 +8,14 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
-import pytest
 from sqlalchemy import func, select
 
 from consumers.dashboard.tokens import list_tokens, revoke_token
 from consumers.record.database import writing
-from consumers.record.schema import issue_state, issues, replies, reviews
+from consumers.record.schema import issue_state, issues, reviews
 from shared.stream.broker import connect
 from shared.stream.verdicts import read_verdicts
 from tests.browser.conftest import sign_in, violations
-
-
-@pytest.fixture
-def an_issue(house):
-    """(issue id, review id) of a shown issue that nobody has touched, of an English review without reply."""
-    touched = select(issue_state.c.issue_id)
-    query = select(issues.c.id, issues.c.review_id).join(
-        reviews, reviews.c.id == issues.c.review_id
-    )
-    fresh = query.where(
-        issues.c.shown == 1,
-        issues.c.id.not_in(touched),
-        issues.c.review_id.not_in(select(replies.c.review_id)),
-        reviews.c.language == "en",
-    )
-    with house.engine.connect() as connection:
-        return connection.execute(fresh.order_by(issues.c.id)).first()
 
 
 def state_of(house, issue_id):
@@ -156,33 +138,6 @@ def test_a_status_is_changed_without_scripts(open_page, house, an_issue):
     assert state_of(house, an_issue.id).status == "done"
 
 
-def test_a_reply_is_drafted_edited_held_by_the_guard_approved_and_copied(
-    open_page, house, an_issue
-):
-    page = open_page(f"/reviews/{an_issue.review_id}")
-    page.get_by_role("button", name="Draft a reply").click()
-    text = page.get_by_label("Draft")
-    text.wait_for()
-    assert len(text.input_value()) > 40
-    assert violations(page) == []
-    good = text.input_value()
-    text.fill("We will refund you 50 euros if you change your review.")
-    page.get_by_role("button", name="Approve").click()
-    page.get_by_role("alert").filter(has_text="change it before it is approved").wait_for()
-    text.fill(good + "\n\nAnd we thank you.")
-    page.locator("#reply-save").click()
-    page.locator("#reply").get_by_text("Saved.").wait_for()
-    page.get_by_role("button", name="Approve").click()
-    page.locator("#reply").get_by_text("Approved. Copy it").wait_for()
-    assert page.get_by_label("Approved text").input_value().endswith("And we thank you.")
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name="Copy").click()
-    page.locator("#reply").get_by_text("Copied.", exact=True).first.wait_for()
-    pasted = page.evaluate("navigator.clipboard.readText()")
-    assert pasted.endswith("And we thank you.")
-    assert "approved" in page.locator("#history-list").inner_text()
-
-
 def test_a_reader_sees_no_way_to_change_and_a_business_only_its_own(open_page, house, an_issue):
     page = open_page(f"/reviews/{an_issue.review_id}", token=house.token("read"))
     assert page.get_by_role("button", name="Save this issue").count() == 0
@@ -253,6 +208,8 @@ def test_everything_can_be_done_by_keyboard(open_page, house, an_issue):
     assert focused == f"save-{an_issue.id}", "the focus stays where the work is"
     tab_to("#reply-draft")
     keys.press("Enter")
+    page.locator("#reply-wait").wait_for()
+    house.desk().written()
     page.locator("#reply-text").wait_for()
     tab_to("#reply-approve")
     keys.press("Enter")

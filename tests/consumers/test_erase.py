@@ -29,6 +29,7 @@ from consumers.replies import drafts
 from consumers.topics.embed import Told, Vectors
 from producers.intake import make_review as received
 from shared.privacy import author_hash
+from shared.stream.replies import Replies, Request
 from shared.stream.training import LOCK
 from shared.stream.verdicts import Verdict, note_verdicts, read_verdicts
 from tests.conftest import EPOCH
@@ -67,6 +68,10 @@ def house(record_settings, database, store):  # noqa: F811
     store.put([theirs, other], "backfill")
     store.save(pairs)
     store.connection.set(f"b:event:{theirs.id}", "x")
+    replies = Replies(store.connection)
+    for review in (theirs, other):
+        assert replies.ask(Request(review.id, review.version, "warm", "", "ann"))
+    assert replies.write(replies.requests([theirs.id])[0], f"About {SECRET_WORD}.", "model")
     with writing(database) as connection:
         apply(connection, pairs)
         for review, analysis in pairs:
@@ -134,6 +139,9 @@ def test_an_erased_review_is_nowhere_and_the_others_are_untouched(house):
     assert rest.count("soup") >= 4, "reply, note, evidence and text of the other one"
     assert store.reviews([theirs.id, other.id]) == [None, other]
     assert not store.connection.exists(f"b:event:{theirs.id}")
+    replies = Replies(store.connection)
+    assert replies.drafts() == [] and replies.wanted(theirs.id) is None
+    assert replies.wanted(other.id).state == "being written"
     assert not list((settings.home / "topics").iterdir())
     assert {v.review_id for v in read_verdicts(store.connection).values()} == {other.id}
     for path in settings.home.rglob("*"):

@@ -12,13 +12,13 @@ from tests.conftest import shared_data
 
 # Measured by `beyond score --labels FILE --dev`, less 0.03; shares that must stay low, plus 0.03.
 FLOORS = {
-    "quote": 0.88,
+    "quote": 0.85,
     "theme": 0.78,
-    "problem": 0.56,
-    "main": 0.44,
-    "found": 0.44,
-    "recall": 0.69,
-    "silent": 0.90,
+    "problem": 0.55,
+    "main": 0.49,
+    "found": 0.49,
+    "recall": 0.71,
+    "silent": 0.89,
     "emotions": 0.59,
 }
 CEILINGS = {"bare": 0.12, "only_neutral": 0.03, "wrong_polarity": 0.16}

@@ -59,6 +59,7 @@
 
   function listen(part) {
     const told = document.getElementById("live");
+    const only = part.dataset.only; // a page of one review does not speak of others
     const arrived = new Set();
     let waiting = null, source = null;
 
@@ -72,7 +73,10 @@
     function follow() {
       source = new EventSource(part.dataset.live);
       source.addEventListener("news", function (event) {
-        JSON.parse(event.data).reviews.forEach(function (id) { arrived.add(id); });
+        const news = JSON.parse(event.data);
+        const ours = news.reviews.filter(function (id) { return !only || id === only; });
+        if (only && !ours.length && !news.more && !news.missed) return;
+        ours.forEach(function (id) { arrived.add(id); });
         if (waiting === null) waiting = setTimeout(refresh, 700); // many at once are one refresh
       });
       source.onopen = function () { document.documentElement.dataset.listening = "1"; };

@@ -157,7 +157,9 @@ def test_topics_are_counted_within_the_scope_and_their_names_are_its_own_sentenc
         for business in (THEIRS, THEIRS, OURS):
             taken = [m["issue_id"] for m in members]
             query = select(issue_rows.c.id).where(
-                issue_rows.c.business == business, issue_rows.c.id.not_in(taken)
+                issue_rows.c.business == business,
+                issue_rows.c.shown == 1,
+                issue_rows.c.id.not_in(taken),
             )
             issue_id = connection.scalar(query.limit(1))
             members.append({"topic_id": "t1", "issue_id": issue_id})

@@ -9,6 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import select
 
+from consumers.dashboard.tokens import create_token, list_tokens
 from consumers.record.database import writing
 from consumers.record.schema import alerts, issues, replies
 from tests.consumers.dashboard.conftest import NOW, OURS, THEIRS
@@ -18,13 +19,24 @@ OPEN = {"/v1/openapi.json", "/healthz", "/readyz", "/once/{code}", "/sign-in", "
 BODIES = {
     "/v1/issues/{issue_id}": {"owner": "Ana"},
     "/v1/reviews/{review_id}/reply": {"text": "Thank you for telling us."},
+    "/v1/voices": {"tone": "brief"},
     "/v1/views": {"name": "mine", "query": "urgency=high"},
     "/issues/{issue_id}": {"owner": "Ana"},
     "/pipeline/letters": {"do": "retry"},
     "/reviews/views": {"name": "mine", "query": "urgency=high"},
     "/reviews/{review_id}/reply": {"text": "Thank you for telling us."},
+    "/tokens": {"name": "Kim"},
+    "/voices/one": {"tone": "brief"},
 }
-PAGES_WITH_FILTERS = {"/", "/loved", "/reviews", "/reviews/export", "/themes", "/themes/{theme}"}
+PAGES_WITH_FILTERS = {
+    "/",
+    "/loved",
+    "/reviews",
+    "/reviews/export",
+    "/themes",
+    "/themes/{theme}",
+    "/voices/one",
+}
 QUERIES = {"/v1/compare": {"left": "", "right": ""}}
 
 
@@ -65,7 +77,11 @@ def places(dashboard):  # type: ignore[no-untyped-def]
         reply = {"draft": "their reply", "text": "their reply", "state": "draft"}
         who = {"written_by": "x", "updated_at": int(NOW), "updated_by": "x"}
         connection.execute(replies.insert().values(review_id=review_id, **reply, **who))
+        token_id, _ = create_token(connection, "their token", "read", THEIRS, NOW)
     return {
+        "token_id": token_id,
+        "name": "no-run",
+        "file": "no.png",
         "review_id": review_id,
         "issue_id": issue_id,
         "alert_id": "their-alert",
@@ -134,7 +150,7 @@ def test_a_role_that_is_too_low_is_refused(dashboard, places):
 def test_another_business_is_out_of_reach_on_every_route(dashboard, places):
     """Whatever is asked for by id is not there; lists and sums hold nothing of it."""
     scoped = dashboard.client("admin", OURS)
-    foreign = [THEIRS, "their alert", "their reply", *dashboard.ids(THEIRS)]
+    foreign = [THEIRS, "their alert", "their reply", "their token", *dashboard.ids(THEIRS)]
     for method, path, filled, _ in calls(dashboard, places):
         answer = send(scoped, method, path, filled)
         by_id = set(re.findall(r"{(\w+)}", path)) - {"theme"}
@@ -156,7 +172,7 @@ def test_whoever_names_another_business_is_refused(dashboard, places):
     for method, path, filled, _ in calls(dashboard, places):
         described = dashboard.app.openapi()["paths"].get(path, {}).get(method.lower(), {})
         takes_filters = "business" in json.dumps(described.get("parameters", []))
-        if takes_filters or path in PAGES_WITH_FILTERS:
+        if takes_filters or (method == "GET" and path in PAGES_WITH_FILTERS):
             query = {"business": THEIRS} if path not in QUERIES else {"left": f"business={THEIRS}"}
             answer = send(scoped, method, path, filled, params=query)
             assert answer.status_code == 403, (path, answer.status_code)
@@ -171,7 +187,28 @@ def test_many_at_once_change_nothing_of_another_business(dashboard, places):
     assert scoped.post("/reviews/bulk", data=form).status_code == 404
     assert owner.get(f"/v1/issues/{places['issue_id']}").json()["owner"] == ""
     assert scoped.post("/reviews/bulk", data=form | {"id": [own]}).status_code == 303
+    both = scoped.post("/reviews/bulk/export", data={"id": [own, places["review_id"]]}).text
+    assert own in both and places["review_id"] not in both
+    assert scoped.post("/reviews/bulk/export").status_code == 400
     assert owner.get(f"/v1/reviews/{own}").json()["issues"][0]["owner"] == "Mallory"
+
+
+def test_an_admin_of_one_business_makes_and_ends_its_tokens_alone(dashboard, places):
+    scoped = dashboard.client("admin", OURS)
+    assert scoped.post("/tokens", data={"name": "Kim", "role": "write"}).status_code == 200
+    for_others = {"name": "Eve", "role": "admin", "business": THEIRS}
+    assert scoped.post("/tokens", data=for_others).status_code == 403
+    assert scoped.post("/tokens", data={"name": "Eve", "role": "owner"}).status_code == 400
+    with dashboard.engine.connect() as connection:
+        found = {token.name: token for token in list_tokens(connection)}
+    assert found["Kim"].business == OURS and "Eve" not in found
+    of_all = next(t for t in found.values() if t.business is None)
+    for out_of_reach in (places["token_id"], of_all.id):
+        assert scoped.post(f"/tokens/{out_of_reach}/revoke").status_code == 404
+    assert scoped.post(f"/tokens/{found['Kim'].id}/revoke").status_code == 303
+    with dashboard.engine.connect() as connection:
+        ended = [token.name for token in list_tokens(connection) if token.revoked_at]
+    assert ended == ["Kim"]
 
 
 def test_the_own_business_is_there(dashboard):

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 import redis
 
+from consumers.dashboard.app import create_app
 from consumers.record.projector import Projector
+from consumers.replies.drafts import voice_of
+from shared.stream import leases
 from shared.stream.names import LIVE
+from shared.stream.replies import Replies
+from shared.stream.store import Store
 from shared.stream.verdicts import Verdict, read_verdicts
 from tests.conftest import free_port
-from tests.consumers.dashboard.conftest import OURS, open_dashboard
+from tests.consumers.dashboard.conftest import NOW, OURS, THEIRS, open_dashboard
 from tests.consumers.record.filled import synthetic
+from tests.consumers.replies.desk import Desk
 
 
 @pytest.fixture
@@ -113,8 +120,21 @@ def test_a_reply_is_drafted_edited_and_approved_by_named_people(fresh):
         if r["issues"] and r["language"] == "en"
     )
     address = f"/v1/reviews/{review['id']}/reply"
+    desk = Desk(fresh.engine, Store(fresh.redis), Replies(fresh.redis))
     assert client.get(address).status_code == 404
-    assert client.post(address).json()["state"] == "draft"
+    asked = client.post(address)
+    assert (asked.status_code, asked.json()["state"]) == (202, "being written")
+    assert client.get(address).json() == asked.json()
+    assert (
+        fresh.client("read", THEIRS if review["business"] == OURS else OURS)
+        .get(address)
+        .status_code
+        == 404
+    ), "of another business nobody hears that it is being written"
+    assert desk.written() == 1
+    assert client.get(address).json()["state"] == "draft"
+    assert client.post(address).status_code == 202, "nobody touched it: it is written anew"
+    desk.written()
     assert client.post(f"{address}/copied").status_code == 409, "not approved yet"
     promise = {"text": "We will refund you 50 dollars."}
     assert client.put(address, json=promise).json()["state"] == "edited"
@@ -124,6 +144,32 @@ def test_a_reply_is_drafted_edited_and_approved_by_named_people(fresh):
     assert client.post(f"{address}/approve").json()["state"] == "approved"
     assert client.post(f"{address}/copied").json()["updated_by"] == "write of all"
     assert fresh.client("read").get(address).json()["state"] == "copied"
+
+
+def test_a_reply_that_failed_says_why_and_may_be_asked_for_again(fresh):
+    client = fresh.client("write")
+    listed = client.get("/v1/reviews?limit=60").json()["reviews"]
+    review = next(r for r in listed if r["issues"] and r["language"] == "en")
+    address = f"/v1/reviews/{review['id']}/reply"
+    client.post(address)
+    while leased := leases.claim(fresh.redis, LIVE, 9, execution="e", lease_seconds=60):
+        for job in leased:
+            leases.fail(fresh.redis, LIVE, job.job_id, job.entry, "the <model> broke", final=True)
+    assert client.get(address).json()["state"] == "failed"
+    assert client.get(address).json()["reason"] == "the <model> broke"
+    page = client.get(f"/reviews/{review['id']}")
+    assert "The last draft failed: the &lt;model&gt; broke" in page.text
+    assert client.post(address).status_code == 202
+    assert client.get(address).json()["state"] == "being written"
+
+
+def test_the_page_of_a_review_is_there_without_the_server(dashboard):
+    one = dashboard.client().get("/v1/reviews?limit=1").json()["reviews"][0]
+    away = redis.Redis(port=free_port())
+    app = create_app(dashboard.settings, dashboard.engine, away, clock=lambda: NOW)
+    gone = replace(dashboard, app=app).client()
+    assert gone.get(f"/reviews/{one['id']}").status_code == 200
+    assert gone.post(f"/v1/reviews/{one['id']}/reply").status_code in (409, 503)
 
 
 def test_a_scoped_writer_changes_only_its_own(fresh):
@@ -136,3 +182,16 @@ def test_a_scoped_writer_changes_only_its_own(fresh):
     assert mine.patch(f"/v1/issues/{ours['id']}", json={"owner": "A"}).status_code == 200
     assert mine.patch(f"/v1/issues/{theirs['id']}", json={"owner": "A"}).status_code == 404
     assert fresh.client().get(f"/v1/issues/{theirs['id']}").json()["owner"] == ""
+
+
+def test_a_voice_is_set_over_the_api_within_the_scope(fresh):
+    mine, all_of_them = fresh.client("write", OURS), fresh.client("write")
+    assert [v["business"] for v in mine.get("/v1/voices").json()["voices"]] == [OURS]
+    voice = {"tone": "brief", "signature": "Ana, Harbour Grill"}
+    assert mine.put("/v1/voices", json=voice).json() == {**voice, "business": OURS}
+    found = {v.pop("business"): v for v in all_of_them.get("/v1/voices").json()["voices"]}
+    assert found[OURS] == voice and found[""] == {"tone": "warm", "signature": ""}
+    assert mine.put("/v1/voices?business=Hotel+Linde", json=voice).status_code == 403
+    assert mine.put("/v1/voices", json={"tone": "loud"}).status_code == 422
+    with fresh.engine.connect() as connection:
+        assert voice_of(connection, OURS).signature == "Ana, Harbour Grill"

@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from consumers.replies.compose import (
+from shared.inference.playbook import read_lines
+from shared.replies.compose import (
     TONES,
     NoReply,
     Voice,
@@ -13,8 +14,7 @@ from consumers.replies.compose import (
     named,
     named_problems,
 )
-from consumers.replies.guard import breaches
-from shared.inference.playbook import read_lines
+from shared.replies.guard import breaches
 from shared.review import THEMES, TRADES, Analysis, Emotions, Insight, Issue, Review
 from tests.conftest import EPOCH, ROOT, make_review
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from consumers.replies.guard import breaches
+from shared.replies.guard import breaches
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 import pytest
+from sqlalchemy import update
 
 from benchmarks.spikes import corpus, measured
 from consumers.record.database import open_database, writing
-from consumers.record.schema import topic_issues
+from consumers.record.schema import topic_issues, topics
 from consumers.record.scope import Scope, owner_scope
 from consumers.topics.embed import Vectors
 from consumers.topics.rising import spikes
@@ -111,6 +112,11 @@ def test_a_theme_and_its_topic_rise_in_the_record(database, tmp_path):  # noqa: 
         with pytest.raises(Forbidden):
             spikes(connection, scoped, UNTIL, business="Harbour Grill")
         assert not spikes(connection, owner_scope(), UNTIL - timedelta(7))
+        # A topic may be named by a sentence of any business: whoever may see one only gets its own.
+        connection.execute(update(topics).values(name="what Hotel Linde's guests say"))
+        mine = spikes(connection, Scope("reader", business="Harbour Grill"), UNTIL)
+        assert any(s.kind == "topic" for s in mine)
+        assert not any("Linde" in s.name for s in mine)
 
 
 def test_the_sentence_names_counts_days_and_test(settings):

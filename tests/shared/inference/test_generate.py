@@ -52,6 +52,18 @@ def test_an_untrained_model_still_parses_under_the_grammar(model):
         parse_issues(answer, text)
 
 
+def test_an_answer_that_the_limit_cuts_keeps_its_whole_issues(model):
+    text = TEXTS[1]
+    prompt, fenced = build(TASKS["issues"], make_review(1, text))[1], [fence(text)]
+    whole = Generator(*model).run("", [prompt], max_new_tokens=1000, fenced=fenced)[0]
+    first = parse_issues(whole, text)[:1]
+    length = len(model[1](whole, add_special_tokens=False)["input_ids"])
+    for limit in range(1, length, 20):
+        cut = Generator(*model).run("", [prompt], max_new_tokens=limit, fenced=fenced)[0]
+        assert whole.startswith(cut)
+        assert not cut or parse_issues(cut, text)[:1] == first
+
+
 def test_batches_are_cut_and_order_is_kept(model):
     many = prompts() * 3
     small = Generator(*model, most_rows=2).run("", many, max_new_tokens=4)

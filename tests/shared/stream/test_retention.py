@@ -19,7 +19,7 @@ from shared.stream.retention import REST_SECONDS, Retention
 from shared.stream.store import Store
 from tests.conftest import EPOCH, make_review, wait_until
 from tests.fakes import ANGRY
-from tests.test_interleavings import check
+from tests.invariant import check
 
 
 class Clock:

@@ -7,6 +7,7 @@ import json
 from shared.stream import leases
 from shared.stream.names import BACKFILL, LIVE, TRAINING
 from shared.stream.status import NEWEST_LETTERS, status
+from tests import tiny
 from tests.conftest import make_review, wait_until
 
 QUEUES = (LIVE, BACKFILL, TRAINING)
@@ -55,6 +56,15 @@ def test_a_worker_whose_sign_of_life_ran_out_is_not_shown(server):
     workers(server, 2)
     server.delete("rq:worker:w0")
     assert [w.name for w in status(server, QUEUES).workers] == ["w1"]
+
+
+def test_a_worker_tells_what_its_model_computes_in(store, server, processes, tmp_path):
+    base = tiny.causal(tmp_path / "phi", "phi", width=64)
+    processes.worker(
+        "workers.batch_worker.BatchWorker", BEYOND_INSIGHT_MODEL=str(base), BEYOND_NF4="always"
+    )
+    assert wait_until(lambda: [w.precision for w in status(server, QUEUES).workers] == ["nf4"], 120)
+    assert "idle (nf4)" in processes.run("status").stdout
 
 
 def test_a_dead_letter_whose_record_is_damaged_stops_nobody(server):

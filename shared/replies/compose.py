@@ -63,8 +63,8 @@ def compose(review: Review, analysis: Analysis, voice: Voice | None = None) -> s
         NoReply: the review is in another language than the parts.
     """
     voice = voice or Voice()
-    if why := why_not_read(review.language, ("en",)):
-        raise NoReply(f"{why.partition(':')[0]}: replies are composed in English only")
+    if why := why_no_reply(review):
+        raise NoReply(why)
     issues = analysis.insight.issues if analysis.insight else ()
     mood = mood_of(review, analysis, issues)
     trade = review.category or _trade_told(issues)
@@ -72,6 +72,12 @@ def compose(review: Review, analysis: Analysis, voice: Voice | None = None) -> s
     words = {"named": named(issues), "visit": _parts()["visit"][trade or "unknown"]}
     text = " ".join(sentence.format(**words) for sentence in sentences)
     return f"{text}\n\n{voice.signature}" if voice.signature else text
+
+
+def why_no_reply(review: Review) -> str:
+    """Why a review gets no reply, whoever would write it; "": it gets one."""
+    why = why_not_read(review.language, ("en",))
+    return f"{why.partition(':')[0]}: replies are composed in English only" if why else ""
 
 
 def mood_of(review: Review, analysis: Analysis, issues: Sequence[Issue]) -> str:
