@@ -40,7 +40,6 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         default=None, description="redis://, rediss://, unix://, sentinel://; else embedded"
     )
-
     role_passwords: dict[str, SecretStr] = Field(
         default={},
         description='of the server\'s users, for `beyond acl`; JSON: {"producer": "..."}',
@@ -49,7 +48,6 @@ class Settings(BaseSettings):
         default=None,
         description="of the record: postgresql://USER:PASSWORD@HOST/DATABASE; else SQLite under HOME",
     )
-
     cache: Path = Field(
         default_factory=lambda: Path.home() / ".cache" / "beyond-sentiment",
         description="fetched weights",

@@ -86,11 +86,22 @@ class Stream(RuleBasedStateMachine):
     def delete(self, number: int) -> None:
         self.store.delete([make_review(number).id])
 
-    @rule(number=reviews, text=st.sampled_from(TEXTS), by=st.sampled_from("ab"))
-    def ask(self, number: int, text: str, by: str) -> None:
-        """Somebody wants a reply to a version that may be the stored one."""
-        review = make_review(number, text)
-        Replies(self.server).ask(Request(review.id, review.version, "warm", "", by))
+    @rule(number=reviews, text=st.none() | st.sampled_from(TEXTS), by=st.sampled_from("ab"))
+    def ask(self, number: int, text: str | None, by: str) -> None:
+        """Somebody wants a reply to the stored version, or to one that may have been stored."""
+        review = make_review(number, text or TEXTS[0])
+        stored = self.store.reviews([review.id])[0] if text is None else None
+        version = (stored or review).version
+        Replies(self.server).ask(Request(review.id, version, "warm", "", by))
+
+    @precondition(lambda self: len(self.hands) < 3)
+    @rule(queue=st.sampled_from(QUEUES))
+    def work_off(self, queue: str) -> None:
+        """A worker that nothing happens to: without it few reviews get as far as a reply."""
+        before = len(self.hands)
+        self.claim(queue, 3)
+        if len(self.hands) > before:
+            self.settle(len(self.hands) - 1)
 
     @rule()
     def bring(self) -> None:

@@ -21,9 +21,17 @@ assert get_args(Status) == STATUSES
 Emotion = Literal[EMOTIONS]  # type: ignore[valid-type]
 
 
+_YEARS = range(1900, 2201)
+
+
 def _day(value: object) -> object:
     # Pydantic would take "2026" for seconds since 1970.
-    return date.fromisoformat(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    found = date.fromisoformat(value)
+    if found.year not in _YEARS:  # the period before must be dates as well
+        raise ValueError(f"a year from {_YEARS[0]} to {_YEARS[-1]}, not {found.year}")
+    return found
 
 
 Day = Annotated[date, BeforeValidator(_day)]

@@ -48,6 +48,7 @@ def test_an_address_that_is_shared_means_the_same_to_whoever_opens_it(filters):
         ([("rating", "6")], "rating: .*less than or equal to 5"),
         ([("since", "2026")], "since: "),
         ([("since", "2026-02-30")], "since: "),
+        ([("since", "1012-01-01")], "since: .*a year from 1900 to 2200"),
         ([("since", "2026-02-02"), ("until", "2026-02-01")], "since .* is after until"),
         ([("rating_min", "4"), ("rating_max", "3")], "rating_min .* is above"),
         ([("q", "a"), ("q", "b")], "q: given twice"),
