@@ -107,7 +107,7 @@ def row(run: Run) -> str:
     """One line under `header`."""
     s, what = run.seen, f"{run.workers} workers, {run.backlog:,} waiting in {run.lane}"
     what += f", {run.live_per_second:.0f} live/s" if run.live_per_second else ""
-    what += ", a tenth killed a minute" if run.kills else ""
+    what += ", ten killed a minute" if run.kills else ""
     live = "/".join(f"{s[k]:.2f}" for k in ("live_p50", "live_p99", "live_max"))
     # With fewer batches a worker, where they begin and end says more than how fast they are.
     ideal = run.workers * REVIEWS_A_SECOND / run.slower

@@ -48,6 +48,7 @@ def models(tmp_path):  # type: ignore[no-untyped-def]
     return {
         "BEYOND_PRESET": "gpu",
         "BEYOND_DEVICE": "cpu",
+        "BEYOND_NF4": "always",  # QLoRA, and served beside a base in 4 bits
         "BEYOND_EMOTION_MODEL": roberta,
         "BEYOND_INSIGHT_MODEL": str(tiny_teacher.phi(tmp_path / "phi-2")),
         "BEYOND_BERTSCORE_MODEL": roberta,  # in truth a larger one; any encoder's folder will do
