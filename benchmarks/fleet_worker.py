@@ -101,11 +101,12 @@ class ThreadWorker(BatchWorker):
             time.sleep(0.05)
         time.sleep(random.random() * gpu_seconds(2 * self.settings.batch_reviews))
 
-    def _run(self, name: str, jobs: list[Job], queue: Queue, in_hand: dict[str, Job]) -> None:
+    def run(self, name: str, jobs: list[Job], queue: Queue, in_hand: dict[str, Job]) -> None:
+        """As BatchWorker's; notes the batch."""
         begun = time.time()
         live = [i for job in jobs for i in job.args[0]] if queue.name == LIVE else []
         count = sum(len(job.args[0]) for job in jobs)
-        super()._run(name, jobs, queue, in_hand)
+        super().run(name, jobs, queue, in_hand)
         self.notes.write(
             worker=self.name, begun=begun, ended=time.time(), reviews=count, live=live,
             model=gpu_seconds(count), cpu=time.process_time(), process=os.getpid(),
