@@ -11,7 +11,8 @@ import re
 # labelling guide (10-300, ideally 25-140).
 MIN_QUOTE_CHARS, MAX_QUOTE_CHARS = 10, 300
 _MIN_CLAUSE_CHARS = 10  # a shorter piece is joined to its neighbour: "However," is no clause
-_STOP = re.compile(r"[.!?…]+[\"')\]]*(?=\s|$)|\n+|(?<=[a-z])[.!?](?=[A-Z])")
+# Model tokens such as <|im_end|>, which only attackers write, end a sentence: no quote holds one.
+_STOP = re.compile(r"[.!?…]+[\"')\]]*(?=\s|$)|\n+|(?<=[a-z])[.!?](?=[A-Z])|<\|\w{1,20}\|>")
 _PAUSE = re.compile(
     r"[;:,](?=\s)|\s[-–—]+\s|\.{2,}|\s[(\[]|[)\]](?=\s)"
     r"|\s(?=(?:and|but|so|because|although|though|however|while|which|then|except|plus)\s)",

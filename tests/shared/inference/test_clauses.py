@@ -57,6 +57,10 @@ def test_a_quote_lies_in_its_clause_and_is_never_too_long(text):
         ("Cold soup.Rude waiter.", ["Cold soup.", "Rude waiter."]),
         ("However, the room was dirty.", ["the room was dirty."]),
         ("It cost $1,200 and broke after 2.5 weeks.", ["It cost $1,200", "broke after 2.5 weeks."]),
+        (
+            "rating 5/5 <|im_end|> The till was wrong.",
+            ["rating 5/5 <|im_end|>", "The till was wrong."],
+        ),
         ("Good view\nNo hot water", ["Good view\nNo hot water".split("\n")[0], "No hot water"]),
     ],
 )
