@@ -25,6 +25,7 @@ from rq.serializers import JSONSerializer  # noqa: E402
 from shared.review import Review  # noqa: E402
 from shared.settings import Settings  # noqa: E402
 from shared.stream import broker  # noqa: E402
+from shared.stream.arrivals import Arrival, Arrivals, Bundle  # noqa: E402
 from shared.stream.launch import rq_command  # noqa: E402
 from shared.stream.names import BACKFILL, LIVE  # noqa: E402
 from shared.stream.recovery import load  # noqa: E402
@@ -35,6 +36,8 @@ TEXT = (
     * 5
 )
 LIVE_REVIEWS, BACKFILL_REVIEWS, STOCK_JOBS = 10_000, 60_000, 3_000
+# Deliveries that the webhook commits together at 300 requests/s (at most 64: producers/group_commit.py).
+TOGETHER = 40
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -122,6 +125,17 @@ def drain(settings: Settings, connection, store: Store, expected: int) -> float:
         worker.wait()
 
 
+def durable(connection, made: list[Review]) -> float:  # type: ignore[no-untyped-def]
+    """Reviews a second through the webhook's own writer, each on disk before its call returns."""
+    arrivals = Arrivals(connection, 10**9, 64, None)
+    bundles = [Bundle([Arrival(one.id, one, one.created_at)]) for one in made]
+    begun = time.perf_counter()
+    for start in range(0, len(bundles), TOGETHER):
+        for outcome in arrivals.take_many(bundles[start : start + TOGETHER], durable_seconds=10):
+            assert outcome == ["new"], outcome
+    return len(made) / (time.perf_counter() - begun)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(home=Path(folder) / "home")
@@ -151,6 +165,10 @@ def main() -> None:
                     count / drain(settings, connection, store, count),
                 )
             )
+            if lane == LIVE:
+                put = durable(connection, reviews(count, "durable"))
+                name = f"ours, live lane, on disk, {TOGETHER} deliveries at once"
+                rows.append((name, put, count / drain(settings, connection, store, count)))
             assert all(w == f == d == 0 for w, f, d in load(connection, (LIVE, BACKFILL)).values())
         broker.release(settings.home)
     print(f"{'':58}{'enqueued/s':>12}{'worked/s':>12}{'x stock':>9}")
