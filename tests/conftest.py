@@ -147,6 +147,7 @@ def kept_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redi
 def emptied(kept_server: redis.Redis) -> Iterator[redis.Redis]:
     """The kept server without data, as it was configured, with no user but the default one."""
     kept_server.flushall()
+    kept_server.config_resetstat()
     configured = kept_server.config_get("*")
     yield kept_server
     for name, value in kept_server.config_get("*").items():

@@ -54,7 +54,7 @@ def test_to_ask_for_replies_opens_nothing_else(client, review):  # noqa: F811
             Replies(client(role)).ask(request)
     beyond_it = [
         "LPOP rq:queue:live", "LREM rq:queue:live 1 x", "ZADD rq:wip:live 1 x", "DEL b:r:{id}",
-        "SET b:r:{id} x", "SET b:a:{id} x", "RPUSH rq:queue:backfill x", "RPUSH rq:queue:training x",
+        "SET b:r:{id} x", "SET b:a:{id} x", "RPUSH rq:queue:training x",
         "DEL b:replies", "ZADD rq:failed:live 1 x",
     ]  # fmt: skip
     assert not let_through(client("record"), beyond_it, review.id)
